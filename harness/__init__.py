@@ -1,0 +1,1 @@
+"""How variants are compared: one stage a folder, frozen dataclasses between them."""

@@ -1,0 +1,95 @@
+"""The documents that outlive a process: what a study is, what a run gave. Plain data, no torch.
+
+Every record carries `schema_version`; a reader refuses a version it does not know.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from variants.errors import UserError
+
+SCHEMA_VERSION = 1
+
+Status = Literal["finished", "diverged", "failed"]
+
+
+@dataclass(frozen=True)
+class ArmRecord:
+    """One arm of a study, matched. `mismatch` is (arm - baseline) / baseline of the matched quantity."""
+
+    name: str  # the tokens that make it, "norm=rms activation=swiglu"; the baseline's own name is its preset
+    spec: dict[str, Any]
+    num_params: dict[str, int]  # total, active, non_embedding
+    training_flops_per_token: float
+    training_flops: float
+    num_tokens: int
+    num_steps: int
+    mismatch: float
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """The question and everything decided before the first run."""
+
+    name: str
+    command: list[str]  # argv that reproduces it
+    created: str  # ISO 8601, UTC
+    baseline: str  # name of the baseline arm
+    match: Literal["flops", "params", "tokens"]
+    budget: float  # training FLOPs a run
+    margin: float  # nats per byte
+    seeds: list[int]
+    recipe: dict[str, Any]
+    data: dict[str, Any]  # name, sha256, tokenizer, vocab_size, train_tokens, validation_tokens, validation_bytes
+    environment: dict[str, str]  # python, torch, platform, device, code
+    arms: list[ArmRecord]  # the baseline first
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One training run and its scores. `key` is the digest of `identity`, so equal content is trained once.
+
+    Raw values: `documents` holds [nats, tokens, bytes] a validation document, `curve` holds
+    [step, training FLOPs so far, mean training loss since the previous row in nats a token].
+    """
+
+    key: str
+    identity: dict[str, Any]  # spec, recipe, num_steps, seed, data, code, libraries, device
+    status: Status
+    reason: str  # why it did not finish; empty when it did
+    scores: dict[str, float | None]  # nats_per_token, nats_per_byte, bits_per_byte, perplexity
+    documents: list[list[float]] = field(default_factory=list)
+    curve: list[list[float]] = field(default_factory=list)
+    seconds: float = 0.0  # wall clock of training
+    weights_sha256: str = ""
+    curve_sha256: str = ""  # of every step's loss, float32
+    created: str = ""
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A run seen from a study: which arm and seed it stands for, and whether it was trained before."""
+
+    arm: str
+    seed: int
+    reused: bool
+    record: RunRecord
+
+
+def to_json(record: Any) -> dict[str, Any]:
+    """A record as plain JSON data."""
+    return dataclasses.asdict(record)
+
+
+def check_version(data: dict[str, Any], what: str) -> None:
+    """Raise `UserError` unless `data` was written by this schema version."""
+    if data.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(
+            f"{what} has schema_version {data.get('schema_version')!r}, this program reads {SCHEMA_VERSION}; "
+            "rebuild it with the program that wrote it"
+        )

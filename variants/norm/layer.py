@@ -1,0 +1,37 @@
+"""LayerNorm (Ba, Kiros and Hinton 2016, arXiv:1607.06450)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from variants.registry import register
+from variants.slots import Flops
+
+
+@register("norm", "layer")
+class LayerNorm(nn.Module):
+    """LayerNorm: y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias, over the last dimension.
+
+    var is the biased variance. Ba, Kiros and Hinton 2016, arXiv:1607.06450.
+
+    Args:
+        size: length of the normalised dimension.
+        eps: added to the variance; 1e-5 as in GPT-2.
+        bias: whether the learned shift is there.
+    """
+
+    def __init__(self, size: int, *, eps: float = 1e-5, bias: bool = True) -> None:
+        super().__init__()
+        self.eps = eps
+        self.weight = nn.Parameter(torch.ones(size))
+        self.bias = nn.Parameter(torch.zeros(size)) if bias else None
+
+    def forward(self, x: Float[Tensor, "... size"]) -> Float[Tensor, "... size"]:
+        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+
+    def flops(self, seq_len: int) -> Flops:
+        # mean, centre, square, mean, scale by 1/std, weight, bias: 7 operations an element
+        return Flops(norm=7 * self.weight.numel())

@@ -1,0 +1,99 @@
+"""Find variants by slot and name. The folder is the list: `norm=rms` is `variants/norm/rms.py`.
+
+A variant file registers exactly one class under its own file name:
+
+    @register("norm", "rms")
+    class RMSNorm(nn.Module): ...
+
+Names and first docstring lines are read without importing the files, so listing needs no torch.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from variants.errors import UserError, nearest
+
+SLOTS = ("norm", "activation", "position", "ffn", "attention", "residual")
+
+_ROOT = Path(__file__).parent
+_registered: dict[tuple[str, str], type] = {}
+
+Class = TypeVar("Class", bound=type)
+
+
+def register(slot: str, name: str) -> Callable[[Class], Class]:
+    """Class decorator that makes a class the variant `name` of `slot`.
+
+    Raises:
+        ValueError: the slot is unknown, or two classes claim one name.
+    """
+    if slot not in SLOTS:
+        raise ValueError(f"register({slot!r}, {name!r}): the slots are {', '.join(SLOTS)}")
+
+    def add(cls: Class) -> Class:
+        known = _registered.get((slot, name))
+        if known is not None and known.__module__ != cls.__module__:
+            raise ValueError(f"{slot}={name} is registered twice: {known.__module__} and {cls.__module__}")
+        _registered[slot, name] = cls
+        return cls
+
+    return add
+
+
+def source(slot: str, name: str) -> Path:
+    """The file that holds a variant. Raises `UserError` when there is none."""
+    if slot not in SLOTS:
+        raise UserError(f"unknown slot {slot!r}{nearest(slot, SLOTS)}")
+    if name not in names(slot):
+        raise UserError(f"unknown variant {slot}={name}{nearest(name, names(slot))}")
+    return _ROOT / slot / f"{name}.py"
+
+
+def names(slot: str) -> list[str]:
+    """The variants of a slot, sorted: its files that do not begin with an underscore."""
+    return sorted(path.stem for path in (_ROOT / slot).glob("*.py") if not path.stem.startswith("_"))
+
+
+def get(slot: str, name: str) -> type:
+    """The class of a variant; imports its file on first use.
+
+    Raises:
+        UserError: no such slot or variant (the nearest name is suggested), or the file does not
+            import or registers no class under its own name.
+    """
+    source(slot, name)
+    try:
+        importlib.import_module(f"variants.{slot}.{name}")
+    except (ImportError, SyntaxError) as error:
+        raise UserError(f"variants/{slot}/{name}.py cannot be imported: {error}") from error
+    if (slot, name) not in _registered:
+        raise UserError(
+            f"variants/{slot}/{name}.py registers no class as ({slot!r}, {name!r}); "
+            f"decorate one with @register({slot!r}, {name!r})"
+        )
+    return _registered[slot, name]
+
+
+def options(slot: str, name: str) -> dict[str, inspect.Parameter]:
+    """What a user may set on a variant: the keyword-only arguments of its constructor."""
+    signature = inspect.signature(get(slot, name), eval_str=True)
+    return {p.name: p for p in signature.parameters.values() if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def summary(slot: str, name: str) -> str:
+    """The first docstring line of a variant's class, read without importing its file."""
+    tree = ast.parse(source(slot, name).read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and _is_registration(node):
+            return (ast.get_docstring(node) or "").partition("\n")[0]
+    return ""
+
+
+def _is_registration(node: ast.ClassDef) -> bool:
+    return any(isinstance(d, ast.Call) and ast.unparse(d.func).endswith("register") for d in node.decorator_list)

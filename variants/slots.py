@@ -164,9 +164,7 @@ class Residual(Protocol):
 
     final_norm: bool
 
-    def __call__(
-        self, x: Tensor, attention: Callable[[Tensor], Tensor], ffn: Callable[[Tensor], Tensor]
-    ) -> Tensor: ...
+    def __call__(self, x: Tensor, attention: Callable[[Tensor], Tensor], ffn: Callable[[Tensor], Tensor]) -> Tensor: ...
 
 
 def causal_keys(seq_len: int, window: int | None = None) -> float:
@@ -176,9 +174,7 @@ def causal_keys(seq_len: int, window: int | None = None) -> float:
     return (window * (window + 1) / 2 + (seq_len - window) * window) / seq_len
 
 
-def visible(
-    positions: Int[Tensor, "..."], num_keys: int, window: int | None = None
-) -> torch.Tensor:
+def visible(positions: Int[Tensor, "..."], num_keys: int, window: int | None = None) -> torch.Tensor:
     """True where key j may be seen from query i: i - window < j <= i. Shape (..., queries, keys)."""
     keys = torch.arange(num_keys, device=positions.device)
     mask = keys <= positions[..., None]

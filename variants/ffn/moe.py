@@ -17,6 +17,8 @@ from variants.slots import Activation, Flops, Linear, MakeActivation, Role, Shap
 class ExpertLinear(nn.Module):
     """One matrix an expert, weight (num_experts, fan_out, fan_in); called with one expert's tokens."""
 
+    counted_by_parent = True  # how many tokens come is the parent's to know
+
     def __init__(self, num_experts: int, fan_in: int, fan_out: int, *, role: Role = "input") -> None:
         super().__init__()
         self.role: Role = role

@@ -13,7 +13,7 @@ from variants.slots import MakeNorm, Shape
 
 @register("residual", "pre")
 class Pre(nn.Module):
-    """Pre-norm: x <- x + attention(N(x)); x <- x + ffn(N(x)); a norm ends the stack. Xiong et al. 2020, arXiv:2002.04745."""
+    """Pre-norm: x <- x + attention(N(x)); x <- x + ffn(N(x)); a norm ends the stack. Xiong 2020, arXiv:2002.04745."""
 
     final_norm = True
 

@@ -1,0 +1,68 @@
+"""Training loss against training FLOPs as lines to draw: one thin line a run, one thick line an arm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.analyse.statistics import mean
+from harness.records.record import StudyRecord, StudyRun
+
+MOST_POINTS = 200  # a line; assumption: more cannot be told apart on a page, and a report stays small
+
+
+@dataclass(frozen=True)
+class Line:
+    """Loss in nats per token over training FLOPs so far."""
+
+    flops: list[float]
+    losses: list[float]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """An arm's lines. `mean` is over its finished runs, None when it has none."""
+
+    arm: str
+    is_baseline: bool
+    seeds: list[Line]
+    mean: Line | None
+
+
+def curves(study: StudyRecord, runs: Sequence[StudyRun]) -> list[Curve]:
+    """The arms that have a point to draw, in the study's order."""
+    drawn = []
+    for arm in study.arms:
+        mine = [run.record for run in runs if run.arm == arm.name]
+        lines = [_thin(line) for line in (_line(record.curve) for record in mine) if line.flops]
+        average = _mean([record.curve for record in mine if record.status == "finished"])
+        if lines:
+            drawn.append(Curve(arm.name, arm.name == study.baseline, lines, average))
+    return drawn
+
+
+def _line(rows: Sequence[Sequence[float | None]]) -> Line:
+    """The rows that can be drawn on a logarithmic axis; a loss that was not finite is stored as None."""
+    points = [
+        (flops, loss) for _, flops, loss in rows if flops and loss is not None and flops > 0 and math.isfinite(loss)
+    ]
+    return Line([flops for flops, _ in points], [loss for _, loss in points])
+
+
+def _mean(curves: Sequence[Sequence[Sequence[float]]]) -> Line | None:
+    """The mean loss at each step that every curve has."""
+    by_step = [{row[0]: row for row in curve} for curve in curves if curve]
+    shared = [step for step in by_step[0] if all(step in rows for rows in by_step)] if by_step else []
+    losses = {step: [rows[step][2] for rows in by_step] for step in shared}
+    rows = [[step, by_step[0][step][1], mean(losses[step])] for step in shared if None not in losses[step]]
+    line = _thin(_line(rows))
+    return line if line.flops else None
+
+
+def _thin(line: Line) -> Line:
+    """At most MOST_POINTS points, evenly taken, the last one among them."""
+    stride = math.ceil(len(line.flops) / MOST_POINTS)
+    if stride < 2:
+        return line
+    return Line(line.flops[::-stride][::-1], line.losses[::-stride][::-1])

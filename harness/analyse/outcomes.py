@@ -1,0 +1,43 @@
+"""What became of an arm's planned runs: a value a seed, or the word for why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.records.record import StudyRecord, StudyRun
+
+Missing = Literal["diverged", "failed", "without this score", "missing"]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """`values` and `lacking` share out the study's seeds; "missing" is a run that is planned and not there yet."""
+
+    arm: str
+    values: dict[int, float]
+    lacking: dict[int, Missing]
+
+    def seeds(self, word: Missing) -> list[int]:
+        return [seed for seed, why in self.lacking.items() if why == word]
+
+
+def outcomes(study: StudyRecord, runs: Iterable[StudyRun], arm: str, score: str) -> Outcomes:
+    """The outcomes of one arm, seeds in the study's order."""
+    records = {run.seed: run.record for run in runs if run.arm == arm}
+    values: dict[int, float] = {}
+    lacking: dict[int, Missing] = {}
+    for seed in study.seeds:
+        record = records.get(seed)
+        value = record.scores.get(score) if record is not None else None
+        if record is None:
+            lacking[seed] = "missing"
+        elif record.status != "finished":
+            lacking[seed] = record.status
+        elif value is None or not math.isfinite(value):
+            lacking[seed] = "without this score"
+        else:
+            values[seed] = value
+    return Outcomes(arm, values, lacking)

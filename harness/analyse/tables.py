@@ -1,0 +1,155 @@
+"""The tables of a report as plain rows, numbers not yet text. `pandas.DataFrame(rows)` takes any of them."""
+
+from __future__ import annotations
+
+import statistics as stdlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.analyse.comparison import Comparison
+from harness.analyse.outcomes import Outcomes, outcomes
+from harness.analyse.scores import PRIMARY, SCORES
+from harness.analyse.statistics import mean
+from harness.analyse.text import count, duration, plain
+from harness.records.record import ArmRecord, StudyRecord, StudyRun
+
+
+@dataclass(frozen=True)
+class Spread:
+    """A mean over seeds with its standard deviation (n - 1), None for one seed."""
+
+    mean: float
+    sd: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class ArmRow:
+    """What an arm is and what it spent. `more_params` is (arm - baseline) / baseline, of the total."""
+
+    arm: ArmRecord
+    more_params: float | None
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """What an arm scored over all the seeds it finished, and its comparison; the baseline has none."""
+
+    arm: str
+    num_finished: int
+    num_planned: int
+    scores: dict[str, Spread | None]  # by score name
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True)
+class UnfinishedRow:
+    """A run that diverged or failed, and why."""
+
+    arm: str
+    seed: int
+    status: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Totals:
+    """How many runs the study has, how many of them were trained before, and the hours of the others."""
+
+    num_planned: int
+    num_runs: int
+    num_reused: int
+    seconds: float
+
+
+def arm_rows(study: StudyRecord) -> list[ArmRow]:
+    """The arms in the study's order, the baseline first."""
+    base = next(arm for arm in study.arms if arm.name == study.baseline).num_params.get("total")
+    return [ArmRow(arm, arm.num_params["total"] / base - 1 if base else None) for arm in study.arms]
+
+
+def seed_rows(study: StudyRecord, runs: Sequence[StudyRun], score: str = PRIMARY) -> list[Outcomes]:
+    """Every arm's value on every seed, or the word for why there is none."""
+    return [outcomes(study, runs, arm.name, score) for arm in study.arms]
+
+
+def result_rows(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]) -> list[ResultRow]:
+    """The baseline, then the arms as `worst_first` puts them."""
+    by_arm: dict[str, Comparison | None] = {study.baseline: None}
+    by_arm |= {comparison.arm: comparison for comparison in worst_first(comparisons)}
+    return [_result(study, runs, arm, comparison) for arm, comparison in by_arm.items()]
+
+
+def _result(study: StudyRecord, runs: Sequence[StudyRun], arm: str, comparison: Comparison | None) -> ResultRow:
+    scores = {name: spread(list(outcomes(study, runs, arm, name).values.values())) for name in SCORES}
+    finished = sum(run.arm == arm and run.record.status == "finished" for run in runs)
+    return ResultRow(arm, finished, len(study.seeds), scores, comparison)
+
+
+def spread(values: Sequence[float]) -> Spread | None:
+    """Mean and standard deviation, or None of nothing."""
+    average = mean(values)
+    if average is None:
+        return None
+    return Spread(average, stdlib.stdev(values) if len(values) > 1 else None, len(values))
+
+
+def worst_first(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """Arms by the unfavourable end of the interval, so that no lucky mean leads; without a difference first."""
+
+    def worst(c: Comparison) -> float:
+        if c.mean_difference is None:
+            return float("-inf")
+        low, high = c.ci95 or (c.mean_difference, c.mean_difference)
+        return -high if c.direction == "lower" else low
+
+    return sorted(comparisons, key=worst)
+
+
+def unfinished_rows(runs: Sequence[StudyRun]) -> list[UnfinishedRow]:
+    """The runs that diverged or failed."""
+    return [
+        UnfinishedRow(run.arm, run.seed, run.record.status, run.record.reason)
+        for run in runs
+        if run.record.status != "finished"
+    ]
+
+
+def totals(study: StudyRecord, runs: Sequence[StudyRun]) -> Totals:
+    """The size of the study."""
+    return Totals(
+        num_planned=len(study.arms) * len(study.seeds),
+        num_runs=len(runs),
+        num_reused=sum(run.reused for run in runs),
+        seconds=sum(run.record.seconds for run in runs if not run.reused),
+    )
+
+
+def summary(study: StudyRecord, runs: Sequence[StudyRun]) -> str:
+    """`8 runs, 0 reused, 3 min 12 s of training`."""
+    total = totals(study, runs)
+    runs_text = count(total.num_runs, "run")
+    if total.num_runs < total.num_planned:
+        runs_text = f"{total.num_runs} of {count(total.num_planned, 'planned run')}"
+    return f"{runs_text}, {total.num_reused} reused, {duration(total.seconds)} of training"
+
+
+def setup_card(study: StudyRecord, runs: Sequence[StudyRun]) -> list[tuple[str, str]]:
+    """What was held equal: one (what, value) a line."""
+    matched = {"flops": "training FLOPs", "params": "parameters", "tokens": "training tokens"}
+    return [
+        ("question", f"{count(len(study.arms) - 1, 'arm')} against {study.baseline}"),
+        ("matched by", matched.get(study.match, study.match)),
+        ("budget", f"{study.budget:.3e} training FLOPs a run"),
+        ("margin of equivalence", f"{plain(study.margin)} nats per byte, declared before the runs"),
+        ("seeds", f"{', '.join(map(str, study.seeds))} (each arm on each of them)"),
+        ("runs", summary(study, runs)),
+        ("data", _items(study.data)),
+        ("recipe, the same for all arms", _items(study.recipe)),
+        ("environment", _items(study.environment)),
+    ]
+
+
+def _items(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())

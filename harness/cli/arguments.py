@@ -1,0 +1,162 @@
+"""The flags that say how arms are compared, shared by the commands. One home for their defaults and their help."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from harness.spec.presets import PRESETS
+from harness.spec.recipe import Recipe
+from harness.spec.sizes import SIZES
+from harness.spec.spec import Spec
+from variants.errors import UserError
+
+DEFAULT_BUDGET = 1e12
+"""Training FLOPs a run: about 20 to 40 seconds on one core. docs/decisions/0002-default-recipe.md."""
+
+DEFAULT_SEEDS = 4
+"""Paired seeds; the half-widths they give are measured in docs/decisions/0002-default-recipe.md."""
+
+DEFAULT_MARGIN = 0.01
+"""Nats per byte under which a difference does not matter (definitions 3.5: about 1 % of perplexity)."""
+
+TOKENS_HELP = (
+    "what is compared: slot=variant, e.g. norm=rms; several tokens make one joint arm, commas several arms "
+    "(crossed), slot.option=value sets a variant's option, model.bias=false a model option; --list shows them all"
+)
+
+
+def positive(kind: type[int] | type[float], flag: str):
+    """An argparse type: a positive, finite int or float, with a sentence when it is not."""
+
+    def parse(text: str) -> int | float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = 0
+        if not 0 < number < float("inf"):
+            what = "a whole number of at least 1" if kind is int else "a positive number"
+            raise UserError(f"{flag} takes {what}, got {text!r}")
+        return number
+
+    return parse
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse whose complaints are `UserError`, so that all bad input leaves by one door."""
+
+    def error(self, message: str):
+        raise UserError(f"{message}; see {self.prog} --help")
+
+
+def add_model_flags(parser: argparse.ArgumentParser) -> None:
+    """What every arm shares: the baseline and its size."""
+    group = parser.add_argument_group("the baseline")
+    group.add_argument("--baseline", default="gpt2", metavar="NAME", help=f"{', '.join(PRESETS)}; default gpt2")
+    group.add_argument(
+        "--size",
+        metavar="NAME|LAYERSxD_MODEL",
+        help=f"{', '.join(f'{n} = {a}x{b}' for n, (a, b) in SIZES.items())}, or e.g. 4x128; default nano",
+    )
+    group.add_argument("--heads", type=positive(int, "--heads"), metavar="N", help="attention heads; default by width")
+    group.add_argument(
+        "--seq-len",
+        type=positive(int, "--seq-len"),
+        default=Spec().seq_len,
+        metavar="TOKENS",
+        help="context length in training and scoring; default %(default)s",
+    )
+
+
+def add_study_flags(parser: argparse.ArgumentParser) -> None:
+    """Data, budget and statistics of a study."""
+    data = parser.add_argument_group("data")
+    data.add_argument(
+        "--data",
+        default="stdlib",
+        metavar="NAME|PATH",
+        help="stdlib (the text every Python carries), tinyshakespeare, wikitext2 (found under HARNESS_DATA), a file "
+        "or folder of UTF-8 text, or hf:owner/name; default %(default)s",
+    )
+    data.add_argument("--tokenizer", default="bytes", metavar="bytes|bpe:VOCAB", help="default %(default)s")
+
+    budget = parser.add_argument_group("budget")
+    length = budget.add_mutually_exclusive_group()
+    length.add_argument(
+        "--budget",
+        type=positive(float, "--budget"),
+        metavar="FLOPS",
+        help=f"training FLOPs of each run, e.g. 1e12; default {DEFAULT_BUDGET:.0e}",
+    )
+    length.add_argument(
+        "--steps", type=positive(int, "--steps"), metavar="N", help="steps of the baseline, instead of a budget"
+    )
+    budget.add_argument(
+        "--match",
+        default="flops",
+        choices=("flops", "params", "tokens"),
+        help="what is equal in all arms: training FLOPs of a run; parameters and tokens; or tokens and d_ff. "
+        "default %(default)s",
+    )
+    recipe = Recipe()
+    budget.add_argument(
+        "--lr",
+        type=positive(float, "--lr"),
+        default=recipe.lr,
+        help="peak learning rate, the same for all arms; default %(default)s",
+    )
+    budget.add_argument(
+        "--tokens-per-step",
+        type=positive(int, "--tokens-per-step"),
+        default=recipe.tokens_per_step,
+        metavar="N",
+        help="tokens in a training step, a multiple of --seq-len; default %(default)s",
+    )
+
+    verdict = parser.add_argument_group("verdict")
+    verdict.add_argument(
+        "--seeds",
+        type=positive(int, "--seeds"),
+        default=DEFAULT_SEEDS,
+        metavar="N",
+        help="paired seeds 0..N-1 of every arm; one seed gives numbers but no verdict; default %(default)s",
+    )
+    verdict.add_argument(
+        "--margin",
+        type=positive(float, "--margin"),
+        default=DEFAULT_MARGIN,
+        metavar="NATS",
+        help="nats per byte under which two arms count as equivalent; default %(default)s",
+    )
+
+
+def add_place_flags(parser: argparse.ArgumentParser) -> None:
+    """Where a study runs and what it writes."""
+    group = parser.add_argument_group("where")
+    group.add_argument("--out", type=Path, default=Path("reports"), metavar="DIR", help="default %(default)s")
+    group.add_argument(
+        "--store", type=Path, metavar="DIR", help="records of all runs, shared by studies; default OUT/store"
+    )
+    group.add_argument(
+        "--workers",
+        type=positive(int, "--workers"),
+        default=os.cpu_count() or 1,
+        metavar="N",
+        help="training processes, one thread each; default one a core, here %(default)s",
+    )
+    group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps; default %(default)s")
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """The recipe the flags ask for.
+
+    Raises:
+        UserError: tokens per step are no multiple of the context length.
+    """
+    if args.tokens_per_step % args.seq_len:
+        raise UserError(
+            f"--tokens-per-step must be a multiple of --seq-len {args.seq_len}, got {args.tokens_per_step}; "
+            f"try {max(1, round(args.tokens_per_step / args.seq_len)) * args.seq_len}"
+        )
+    return Recipe(lr=args.lr, tokens_per_step=args.tokens_per_step)

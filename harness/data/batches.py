@@ -1,0 +1,60 @@
+"""Training batches addressed by (seed, step): no state to save, and a shorter run sees a prefix of a longer one.
+
+An epoch lays windows of seq_len targets end to end over the stream, from a random phase and around
+its end, and shuffles them; each target is drawn at most once an epoch, and fewer than seq_len of them,
+elsewhere each time, are left over. Step i takes the next sequences_per_step windows of the endless row of epochs.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Batches:
+    """The stream of one split as a tensor, and the windows of any step of any length of run."""
+
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        seq_len: int,
+        sequences_per_step: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        assert len(tokens) > seq_len > 0, (len(tokens), seq_len)
+        assert sequences_per_step > 0, sequences_per_step
+        assert seed >= 0, seed
+        self.seq_len = seq_len
+        self.sequences_per_step = sequences_per_step
+        self.seed = seed
+        self.num_tokens = len(tokens)
+        self.windows_per_epoch = len(tokens) // seq_len
+        around = np.concatenate([tokens, tokens[:seq_len]])  # the last window goes on at the beginning
+        self._tokens = torch.from_numpy(around.astype(np.int32)).to(device)
+        self._within = torch.arange(seq_len + 1, device=device)
+        self._epoch = lru_cache(maxsize=2)(self._starts_of_epoch)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of a step, int64 (B, T) each; targets are the inputs one token later."""
+        starts = torch.from_numpy(self.starts(step)).to(self._tokens.device)
+        windows = self._tokens[starts[:, None] + self._within].long()  # (B, T + 1)
+        return windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
+
+    def starts(self, step: int) -> np.ndarray:
+        """(B,) the positions in the stream where the windows of a step begin."""
+        assert step >= 0, step
+        number = np.arange(step * self.sequences_per_step, (step + 1) * self.sequences_per_step)
+        epochs, within = np.divmod(number, self.windows_per_epoch)
+        pieces = [self._epoch(int(epoch))[within[epochs == epoch]] for epoch in np.unique(epochs)]
+        return np.concatenate(pieces)
+
+    def _starts_of_epoch(self, epoch: int) -> np.ndarray:
+        """Where the windows of an epoch begin, shuffled: sorted by raw bits, whose stream numpy promises to keep."""
+        bits = np.random.Philox(np.random.SeedSequence([self.seed, epoch])).random_raw(self.windows_per_epoch + 1)
+        phase = int(bits[0]) % self.num_tokens
+        order = np.argsort(bits[1:], kind="stable")
+        return (phase + order * self.seq_len) % self.num_tokens

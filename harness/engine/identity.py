@@ -1,0 +1,92 @@
+"""What makes a run what it is. Its digest is the key of its record, so equal content is trained once."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import harness
+from harness.spec.spec import Spec
+from variants import registry
+
+ROOT = Path(harness.__file__).parent.parent
+
+NUMERIC_ROOMS = ("harness/model", "harness/train", "harness/score")
+NUMERIC_FILES = ("harness/data/batches.py", "harness/data/windows.py", "variants/slots.py")
+"""The code whose change may change a number; a new variant or another report changes no key."""
+
+
+def identity(
+    spec: Spec,
+    recipe: dict[str, Any],
+    num_steps: int,
+    seed: int,
+    data_sha256: str,
+    device_class: str,
+) -> dict[str, Any]:
+    """The content that produces a run: equal identities give equal bits."""
+    return {
+        "spec": spec.to_json(),
+        "recipe": recipe,
+        "num_steps": num_steps,
+        "seed": {"initial": seed, "data": seed},
+        "data": data_sha256,
+        "code": code_digest(spec),
+        "torch": torch.__version__,
+        "device": device_class,
+    }
+
+
+def key_of(identity: dict[str, Any]) -> str:
+    """SHA-256 of the canonical JSON of an identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+@lru_cache(maxsize=1024)
+def code_digest(spec: Spec) -> str:
+    """SHA-256 of the code that can change this spec's numbers, comments and docstrings left out."""
+    rooms = (p for room in NUMERIC_ROOMS for p in sorted((ROOT / room).rglob("*.py")))
+    chosen = (registry.source(slot, spec.choice(slot).variant) for slot in registry.SLOTS)
+    files = {*rooms, *(ROOT / f for f in NUMERIC_FILES), *_with_imports(chosen)}
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path.relative_to(ROOT)}\0{_statements(path)}\0".encode())
+    return digest.hexdigest()
+
+
+def _with_imports(paths: Iterable[Path]) -> set[Path]:
+    """Variant files and the variant files they import, transitively."""
+    found: set[Path] = set()
+    waiting = list(paths)
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imported_variants(path)
+    return found
+
+
+def _imported_variants(path: Path) -> Iterator[Path]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("variants."):
+            for module in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
+                file = ROOT / (module.replace(".", "/") + ".py")
+                if file.is_file():
+                    yield file
+
+
+@lru_cache(maxsize=1024)
+def _statements(path: Path) -> str:
+    """The code of a file without comments and docstrings, so that a corrected sentence retrains nothing."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.dump(tree)

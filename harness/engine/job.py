@@ -1,0 +1,151 @@
+"""One run: train, score, write the record. The same function whichever engine calls it."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from harness.data import dataset
+from harness.data.batches import Batches
+from harness.engine.identity import identity, key_of
+from harness.model.transformer import Transformer
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+from harness.score.perplexity import validation_loss
+from harness.spec.recipe import Recipe
+from harness.spec.spec import Spec
+from harness.train.checkpoint import file_sha256, save_tensors, weights_of
+from harness.train.device import choose_device, device_class
+from harness.train.trainer import Training, train
+
+CURVE_ROWS = 200
+"""Rows of the loss curve kept in a record; each is a mean over equally many steps."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be done, as plain data that crosses a process boundary as JSON."""
+
+    spec: Spec
+    recipe: Recipe
+    num_steps: int
+    training_flops_per_token: float
+    seed: int
+    data_sha256: str
+    store: str
+    device: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        hardware = device_class(choose_device(self.device))
+        return identity(self.spec, self.recipe.to_json(), self.num_steps, self.seed, self.data_sha256, hardware)
+
+    @property
+    def key(self) -> str:
+        return key_of(self.identity)
+
+    def to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "spec": self.spec.to_json(), "recipe": self.recipe.to_json()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Job:
+        return cls(**{**data, "spec": Spec.from_json(data["spec"]), "recipe": Recipe(**data["recipe"])})
+
+
+def data_folder(store: str | Path) -> Path:
+    """Where a store keeps tokenized corpora and trained tokenizers."""
+    return Path(store) / "data"
+
+
+def execute(
+    job: Job,
+    *,
+    on_progress: Callable[[int, float], None] = lambda step, loss: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> RunRecord | None:
+    """Train and score one run, or take its record if some process has made it; None when stopped.
+
+    Weights stay beside the record as `weights.safetensors`; the checkpoints are removed.
+    """
+    store = RunStore(job.store)
+    run_identity = job.identity
+    key = key_of(run_identity)
+    with store.lock(key):
+        known = store.get(key)
+        if known is not None and known.status != "failed":
+            return known
+        record = _train_and_score(job, run_identity, store.folder(key), on_progress, should_stop)
+        if record is not None:
+            store.put(record)
+            shutil.rmtree(store.folder(key) / "checkpoints", ignore_errors=True)
+        return record
+
+
+def _train_and_score(
+    job: Job,
+    run_identity: dict[str, Any],
+    folder: Path,
+    on_progress: Callable[[int, float], None],
+    should_stop: Callable[[], bool],
+) -> RunRecord | None:
+    device = choose_device(job.device)
+    data = dataset.load(data_folder(job.store), job.data_sha256)
+    model = Transformer(job.spec, seed=job.seed).to(device)
+    sequences = job.recipe.tokens_per_step // job.spec.seq_len
+    batches = Batches(data.train, job.spec.seq_len, sequences, job.seed, device=device)
+    training = train(
+        model,
+        batches,
+        job.recipe,
+        job.num_steps,
+        folder=folder / "checkpoints",
+        on_progress=on_progress,
+        should_stop=should_stop,
+    )
+    if training.status == "stopped":
+        return None
+    record = RunRecord(
+        key=key_of(run_identity),
+        identity=run_identity,
+        status=training.status,
+        reason=training.reason,
+        scores={},
+        curve=loss_curve(training.losses, job.recipe.tokens_per_step * job.training_flops_per_token),
+        seconds=round(training.seconds, 3),
+        curve_sha256=hashlib.sha256(training.losses.numpy().tobytes()).hexdigest(),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+    return record if training.status == "diverged" else _scored(record, model, data, folder, training)
+
+
+def _scored(
+    record: RunRecord, model: Transformer, data: dataset.TokenizedData, folder: Path, training: Training
+) -> RunRecord:
+    weights = folder / "weights.safetensors"
+    save_tensors(weights, weights_of(model))
+    loss = validation_loss(model, data)
+    return dataclasses.replace(
+        record, scores=loss.scores, documents=loss.documents.tolist(), weights_sha256=file_sha256(weights)
+    )
+
+
+def loss_curve(losses: Tensor, flops_per_step: float) -> list[list[float]]:
+    """[step, training FLOPs so far, mean loss since the previous row] in at most `CURVE_ROWS` rows."""
+    stride = -(-len(losses) // CURVE_ROWS)
+    ends = [*range(stride, len(losses), stride), len(losses)]
+    starts = [0, *ends[:-1]]
+    return [[end, end * flops_per_step, losses[s:end].mean().item()] for s, end in zip(starts, ends, strict=True)]
+
+
+def failed(job: Job, reason: str) -> RunRecord:
+    """The record of a run that raised or whose process died."""
+    run_identity = job.identity
+    return RunRecord(key=key_of(run_identity), identity=run_identity, status="failed", reason=reason, scores={})

@@ -1,0 +1,129 @@
+"""A plan on data becomes jobs, and the jobs' records become a study."""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from harness.data.dataset import TokenizedData
+from harness.engine.identity import code_digest
+from harness.engine.job import Job
+from harness.plan.match import PlannedArm
+from harness.plan.study import Plan
+from harness.records.record import ArmRecord, StudyRecord, StudyRun
+from harness.records.store import RunStore
+from harness.train.device import choose_device, device_class
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job and what it stands for in a study."""
+
+    arm: str
+    seed: int
+    job: Job
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm} seed {self.seed}"
+
+
+def tasks_of(plan: Plan, data: TokenizedData, seeds: Sequence[int], store: Path, device: str) -> list[Task]:
+    """The runs of a study, seed by seed, so that complete pairs come early."""
+    return [
+        Task(
+            arm.name,
+            seed,
+            Job(
+                spec=arm.ledger.spec,
+                recipe=plan.recipe,
+                num_steps=arm.num_steps,
+                training_flops_per_token=arm.ledger.training_flops_per_token,
+                seed=seed,
+                data_sha256=data.sha256,
+                store=str(store),
+                device=device,
+            ),
+        )
+        for seed in seeds
+        for arm in plan.arms
+    ]
+
+
+def finished_keys(tasks: Sequence[Task], store: RunStore) -> set[str]:
+    """Keys whose runs need no training: their records are there and did not fail."""
+    known = {task.job.key: store.get(task.job.key) for task in tasks}
+    return {key for key, record in known.items() if record is not None and record.status != "failed"}
+
+
+def collect(tasks: Sequence[Task], store: RunStore, reused: set[str]) -> list[StudyRun]:
+    """The runs of a study that have a record."""
+    found = ((task, store.get(task.job.key)) for task in tasks)
+    return [StudyRun(t.arm, t.seed, t.job.key in reused, record) for t, record in found if record is not None]
+
+
+def arm_record(arm: PlannedArm) -> ArmRecord:
+    """What a report needs to know of an arm, without torch."""
+    return ArmRecord(
+        name=arm.name,
+        spec=arm.ledger.spec.to_json(),
+        num_params=arm.ledger.num_params,
+        training_flops_per_token=arm.ledger.training_flops_per_token,
+        training_flops=arm.training_flops,
+        num_tokens=arm.num_tokens,
+        num_steps=arm.num_steps,
+        mismatch=arm.mismatch,
+    )
+
+
+def study_record(
+    plan: Plan, data: TokenizedData, *, command: Sequence[str], seeds: Sequence[int], margin: float, device: str
+) -> StudyRecord:
+    """Everything decided before the first run. The name is made from what is compared and on what."""
+    arms = [arm_record(arm) for arm in plan.arms]
+    content = [[a.spec, a.num_steps] for a in arms]
+    decided = json.dumps([content, plan.recipe.to_json(), plan.match, data.sha256, list(seeds), margin], sort_keys=True)
+    digest = hashlib.sha256(decided.encode()).hexdigest()[:8]
+    names = "--".join(a.name for a in arms[1:]) or plan.baseline.name
+    return StudyRecord(
+        name=f"{slug(names)}_{slug(data.name)}_{digest}",
+        command=list(command),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        baseline=plan.baseline.name,
+        match=plan.match,
+        budget=plan.baseline.training_flops,
+        margin=margin,
+        seeds=list(seeds),
+        recipe=plan.recipe.to_json(),
+        data={
+            "name": data.name,
+            "sha256": data.corpus_sha256,
+            "tokenizer": data.tokenizer,
+            "vocab_size": data.vocab_size,
+            "train_tokens": len(data.train),
+            "validation_tokens": len(data.validation),
+            "validation_bytes": data.validation_bytes,
+        },
+        environment={
+            "python": sys.version.split()[0],
+            "torch": torch.__version__,
+            "platform": platform.platform(),
+            "device": device_class(choose_device(device)),
+            "code": code_digest(plan.baseline.ledger.spec)[:16],
+        },
+        arms=arms,
+    )
+
+
+def slug(text: str) -> str:
+    """Text from a user as one safe path component of at most 60 characters."""
+    return re.sub(r"[^A-Za-z0-9=.]+", "-", Path(text).name if "/" in text else text).strip("-.")[:60] or "study"

@@ -1,0 +1,130 @@
+"""Give every arm the baseline's budget: solve the FFN width, then the number of steps; say what is left over.
+
+| --match | equal                           | solved                              |
+|---------|---------------------------------|-------------------------------------|
+| flops   | training FLOPs of the whole run | d_ff to FLOPs per token, then steps |
+| params  | total parameters, and tokens    | d_ff                                |
+| tokens  | tokens, and d_ff                | nothing                             |
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.plan.ledger import Ledger, count
+from harness.spec.spec import Spec
+from harness.spec.tokens import Arm
+from variants.errors import UserError
+
+Match = Literal["flops", "params", "tokens"]
+
+TOLERANCE = 0.005
+"""Largest mismatch of the matched quantity, as a share of the baseline's (definitions 3.1: 0.5 %)."""
+
+MULTIPLES = (8, 4, 2, 1)
+"""Granularities tried for a solved d_ff, coarsest first: kernels like multiples of 8."""
+
+
+@dataclass(frozen=True)
+class PlannedArm:
+    """An arm with its width and length decided. `mismatch` is signed, a share of the baseline's quantity."""
+
+    name: str
+    ledger: Ledger
+    num_steps: int
+    tokens_per_step: int
+    mismatch: float
+
+    @property
+    def num_tokens(self) -> int:
+        return self.num_steps * self.tokens_per_step
+
+    @property
+    def training_flops(self) -> float:
+        return self.num_tokens * self.ledger.training_flops_per_token
+
+
+def plan_baseline(
+    arm: Arm, tokens_per_step: int, *, budget: float | None = None, num_steps: int | None = None
+) -> PlannedArm:
+    """The baseline at a budget of training FLOPs, or for a given number of steps.
+
+    Raises:
+        UserError: the budget is too small for one step, or a size is refused.
+    """
+    ledger = count(with_width(arm.spec, arm.spec.d_ff or 4 * arm.spec.d_model))
+    step_flops = tokens_per_step * ledger.training_flops_per_token
+    if num_steps is None:
+        assert budget is not None
+        if budget < step_flops:
+            raise UserError(
+                f"--budget {budget:.3g} is less than one step of {arm.name}, {step_flops:.3g} training FLOPs; "
+                "raise it, or make the model or --tokens-per-step smaller"
+            )
+        num_steps = round(budget / step_flops)
+    return PlannedArm(arm.name, ledger, num_steps, tokens_per_step, 0.0)
+
+
+def match_arm(arm: Arm, baseline: PlannedArm, match: Match) -> PlannedArm:
+    """`arm` with the budget of `baseline`.
+
+    Raises:
+        UserError: it cannot be matched within `TOLERANCE`; the sentence has the numbers.
+    """
+    if match == "tokens":
+        ledger = count(with_width(arm.spec, baseline.ledger.spec.d_ff))
+        return PlannedArm(arm.name, ledger, baseline.num_steps, baseline.tokens_per_step, 0.0)
+    if match == "params":
+        return _match_params(arm, baseline)
+    return _match_flops(arm, baseline)
+
+
+def _match_flops(arm: Arm, baseline: PlannedArm) -> PlannedArm:
+    ledger = solve_width(arm, baseline, "training_flops_per_token", MULTIPLES[0])
+    step_flops = baseline.tokens_per_step * ledger.training_flops_per_token
+    num_steps = max(1, round(baseline.training_flops / step_flops))
+    mismatch = num_steps * step_flops / baseline.training_flops - 1
+    if abs(mismatch) > TOLERANCE:
+        raise UserError(
+            f"{arm.name} cannot be matched: {num_steps} steps are {num_steps * step_flops:.4g} training FLOPs, "
+            f"{mismatch:+.2%} of the baseline's {baseline.training_flops:.4g} (tolerance {TOLERANCE:.1%}); "
+            "raise --budget so that a step is a smaller share of it"
+        )
+    return PlannedArm(arm.name, ledger, num_steps, baseline.tokens_per_step, mismatch)
+
+
+def _match_params(arm: Arm, baseline: PlannedArm) -> PlannedArm:
+    mismatch, ledger = 0.0, baseline.ledger
+    for multiple in MULTIPLES:
+        ledger = solve_width(arm, baseline, "total_params", multiple)
+        mismatch = ledger.total_params / baseline.ledger.total_params - 1
+        if abs(mismatch) <= TOLERANCE:
+            return PlannedArm(arm.name, ledger, baseline.num_steps, baseline.tokens_per_step, mismatch)
+    raise UserError(
+        f"{arm.name} cannot be matched: with d_ff = {ledger.spec.d_ff} it has {ledger.total_params:,} parameters, "
+        f"{mismatch:+.2%} of the baseline's {baseline.ledger.total_params:,} (tolerance {TOLERANCE:.1%}); "
+        "choose other options, a larger --size, or --match flops"
+    )
+
+
+def solve_width(arm: Arm, baseline: PlannedArm, quantity: str, multiple: int) -> Ledger:
+    """The ledger of `arm` at the d_ff that brings `quantity` nearest to the baseline's.
+
+    Every cost is affine in d_ff, so two counts give the line. The baseline's own d_ff is kept where it already
+    matches exactly; otherwise d_ff is a multiple of `multiple`, and at least that.
+    """
+    target = getattr(baseline.ledger, quantity)
+    kept = count(with_width(arm.spec, baseline.ledger.spec.d_ff))
+    if getattr(kept, quantity) == target:
+        return kept
+    low, high = (getattr(count(with_width(arm.spec, width)), quantity) for width in (64, 128))
+    slope = (high - low) / 64
+    if slope <= 0:
+        return kept
+    width = 64 + (target - low) / slope
+    return count(with_width(arm.spec, max(multiple, round(width / multiple) * multiple)))
+
+
+def with_width(spec: Spec, d_ff: int | None) -> Spec:
+    return spec.replace(d_ff=d_ff)

@@ -1,0 +1,62 @@
+"""A sealed document carries the SHA-256 of its own content, so a truncated, damaged or hand-edited one is refused.
+
+The digest guards against accidents, not against someone who computes a new one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from typing import Any
+
+from harness.records.record import SCHEMA_VERSION, check_version
+from variants.errors import UserError
+
+
+def seal(body: dict[str, Any]) -> dict[str, Any]:
+    """`body` as strict JSON data (a number that is not finite becomes None) with its version and digest."""
+    body = {**finite(body), "schema_version": SCHEMA_VERSION}
+    return {**body, "sha256": _digest(body)}
+
+
+def unseal(text: str | bytes, what: str) -> dict[str, Any]:
+    """The body that `seal` was given, read from JSON.
+
+    Raises:
+        UserError: the text is not JSON, has another schema version, or its content is not what was sealed.
+    """
+    try:
+        data = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{what} is not readable JSON ({error}); it was cut short or damaged") from error
+    if not isinstance(data, dict):
+        raise UserError(f"{what} holds a JSON {type(data).__name__}, not a record; it was damaged or is another file")
+    check_version(data, what)
+    sealed_as = data.pop("sha256", None)
+    try:
+        digest = _digest(data)
+    except ValueError as error:  # a number too large to be a float
+        raise UserError(f"{what} holds a number that cannot be stored ({error}); it was damaged or edited") from error
+    if digest != sealed_as:
+        raise UserError(f"{what} does not match its own sha256 {sealed_as!r}; it was damaged or edited by hand")
+    return data
+
+
+def finite(value: Any) -> Any:
+    """`value` as JSON can say it: a number that is not finite becomes None, a key becomes text, a tuple a list."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(inner) for inner in value]
+    return value
+
+
+def _digest(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,140 @@
+"""The run store: one folder a run, named by the digest of everything that decides its outcome.
+
+    STORE/runs/ab/ab12.../record.json    the run's record, sealed (records.seal)
+    STORE/runs/ab/ab12.../run.lock       held while the run is trained
+    STORE/runs/ab/ab12.../record.lock    held for the instant a record is written
+
+The key is the address, so asking for one record among 100,000 opens one file and lists nothing. Records
+are only ever added: equal content is trained once, and a record that was reported is never changed.
+The one exception is a failed run, which a later attempt may replace.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from harness.records.atomic import StoreError, write_text
+from harness.records.record import RunRecord, to_json
+from harness.records.seal import seal, unseal
+from variants.errors import UserError
+
+__all__ = ["RunStore", "StoreError"]
+
+_KEY = re.compile(r"[0-9a-f]{64}")  # a SHA-256 in hexadecimal, and never a path
+_STATUSES = ("finished", "diverged", "failed")
+
+
+class RunStore:
+    """The runs kept under `folder`, which need not exist until the first is put."""
+
+    def __init__(self, folder: Path | str) -> None:
+        self._runs = Path(folder) / "runs"
+
+    def folder(self, key: str) -> Path:
+        """Where the run's record, checkpoints and weights live. `lock` and `put` make it.
+
+        Raises:
+            UserError: `key` is not 64 lower-case hexadecimal digits.
+        """
+        if not _KEY.fullmatch(key):
+            raise UserError(f"a run's key is 64 hexadecimal digits, got {key[:80]!r}; take it from RunRecord.key")
+        return self._runs / key[:2] / key
+
+    def get(self, key: str) -> RunRecord | None:
+        """The record of a run, or None when there is none.
+
+        Raises:
+            UserError: there is a record, and it is damaged, edited, of another version, or another run's.
+            StoreError: the disk refuses to read it.
+        """
+        path = self.folder(key) / "record.json"
+        try:
+            text = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
+        try:
+            return _record(unseal(text, str(path)), key, path)
+        except UserError as error:
+            raise UserError(f"{error}; delete that file to train the run again") from error
+
+    def put(self, record: RunRecord) -> None:
+        """Keep `record`, unless its run already has a finished or diverged one: the first one wins.
+
+        When this returns, the record kept is on disk. A kill at any moment leaves the old state or the new.
+
+        Raises:
+            StoreError: the disk refuses, for instance because it is full; nothing was changed.
+            UserError: the record that is already there is damaged.
+        """
+        folder = self.folder(record.key)
+        with _locked(folder / "record.lock"):
+            present = self.get(record.key)
+            if present is not None and present.status != "failed":
+                return
+            for abandoned in folder.glob(".record.json.*.tmp"):  # by writers that were killed: we hold the lock
+                with contextlib.suppress(OSError):
+                    abandoned.unlink()
+            write_text(folder / "record.json", json.dumps(seal(to_json(record)), allow_nan=False))
+
+    @contextlib.contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold the run: a second process asking for it waits. The system lets go if the holder is killed."""
+        with _locked(self.folder(key) / "run.lock"):
+            yield
+
+    def __iter__(self) -> Iterator[RunRecord]:
+        """Every record, by key; a record put meanwhile may or may not be met."""
+        for prefix in _names(self._runs):
+            for key in _names(self._runs / prefix):
+                if _KEY.fullmatch(key) and key.startswith(prefix):
+                    record = self.get(key)
+                    if record is not None:
+                        yield record
+
+
+def _names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _record(body: dict[str, Any], key: str, path: Path) -> RunRecord:
+    fields = {field.name for field in dataclasses.fields(RunRecord)}
+    if set(body) != fields:
+        raise UserError(f"{path} has other fields than a run record: {', '.join(sorted(set(body) ^ fields))}")
+    if body["status"] not in _STATUSES:
+        raise UserError(f"{path} has status {body['status']!r}, known are {', '.join(_STATUSES)}")
+    if body["key"] != key:
+        raise UserError(f"{path} is the record of run {body['key']!r}, put into the wrong folder")
+    return RunRecord(**body)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise StoreError(f"cannot lock {path}: {error.strerror or error}") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:
+            raise StoreError(f"cannot lock {path}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a forked child may hold a copy
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,60 @@
+"""Rebuild a study's report from its records, on any machine: torch is not needed, and nothing is trained.
+
+    python -m harness.report reports/STUDY
+
+Reads study.json and runs.jsonl; writes report.html, report.md, comparisons.json and the figures beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from harness.analyse.comparison import compare
+from harness.analyse.sentences import headline, verdict_sentence
+from harness.records.store import StoreError
+from harness.records.study import read_study
+from harness.reporting.write import write_report
+from variants.errors import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command; returns its exit code: 0, or 2 for bad input, or 1 when the disk refuses."""
+    try:
+        folder = Path(_parser().parse_args(argv).folder)
+        study, runs = read_study(folder)
+        comparisons = compare(study, runs)
+        report = write_report(folder, study, runs, comparisons)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except StoreError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for comparison in comparisons:
+        print(verdict_sentence(comparison))
+        print(f"  {comparison.reason}")
+    if not comparisons:
+        print(headline(study, comparisons))
+    print(f"report: {report}")
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    """One sentence instead of the usage text when the arguments are wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message}; see python -m harness.report --help")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m harness.report", description="Rebuild a study's report from its records.")
+    parser.add_argument("folder", metavar="FOLDER", help="a study's folder, with study.json and runs.jsonl in it")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

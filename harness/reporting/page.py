@@ -1,0 +1,166 @@
+"""A report as text in its order, before it is Markdown or HTML: both show the same page, and neither adds a number."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.analyse import tables
+from harness.analyse.comparison import Comparison
+from harness.analyse.outcomes import Outcomes
+from harness.analyse.scores import PRIMARY, SCORES
+from harness.analyse.sentences import difference_text, headline, method_notes, verdict_words
+from harness.analyse.text import interval, number, p_text, signed
+from harness.records.record import StudyRecord, StudyRun
+
+
+@dataclass(frozen=True)
+class VerdictText:
+    """One arm's answer. `kind` names its colour."""
+
+    kind: str
+    words: str
+    means: str
+    numbers: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: the first column is a name, the others are numbers or a word."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything a report says but its figures."""
+
+    headline: str
+    study: str
+    created: str
+    summary: str
+    verdicts: list[VerdictText]
+    setup: list[tuple[str, str]]
+    grids: list[Grid]
+    notes: list[str]
+    command: str
+
+
+def page(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]) -> Page:
+    """The page of a study."""
+    results = _results(study, runs, comparisons)
+    grids = [_arms(study), _differences(comparisons), results, _seeds(study, runs), _unfinished(runs)]
+    return Page(
+        headline=headline(study, comparisons),
+        study=study.name,
+        created=study.created,
+        summary=tables.summary(study, runs),
+        verdicts=[_verdict(c) for c in comparisons],
+        setup=tables.setup_card(study, runs),
+        grids=[grid for grid in grids if grid.rows],
+        notes=method_notes(study, comparisons),
+        command=shlex.join(study.command),
+    )
+
+
+def _verdict(c: Comparison) -> VerdictText:
+    means = f"{c.baseline} {number(c.baseline_mean)} → {c.arm} {number(c.arm_mean)}"
+    return VerdictText(
+        kind=c.verdict or "none",
+        words=verdict_words(c),
+        means=f"{means} {c.unit}" if c.num_seeds else "",
+        numbers=difference_text(c),
+        reason=f"{c.reason[:1].upper()}{c.reason[1:]}." if not c.reason.startswith(c.arm) else f"{c.reason}.",
+    )
+
+
+def _arms(study: StudyRecord) -> Grid:
+    columns = ("arm", "parameters", "active", "non-embedding", "FLOPs per token", "steps", "tokens", "training FLOPs")
+    rows = [
+        (
+            row.arm.name,
+            *(_whole(row.arm.num_params.get(name)) for name in ("total", "active", "non_embedding")),
+            f"{row.arm.training_flops_per_token:.4e}",
+            _whole(row.arm.num_steps),
+            _whole(row.arm.num_tokens),
+            f"{row.arm.training_flops:.4e}",
+            f"{row.arm.mismatch:+.2%}",
+            "n/a" if row.more_params is None else f"{row.more_params:+.2%}",
+        )
+        for row in tables.arm_rows(study)
+    ]
+    note = f"Mismatch is of the matched quantity ({study.match}), against {study.baseline}."
+    return Grid("Arms", (*columns, "mismatch", "parameters against baseline"), rows, note)
+
+
+def _differences(comparisons: Sequence[Comparison]) -> Grid:
+    columns = ("arm", "difference", "95 % interval", "pairs", "p", "p equivalence", "P(better)")
+    rows = [
+        (
+            c.arm,
+            signed(c.mean_difference),
+            interval(c.ci95),
+            str(c.num_seeds),
+            p_text(c.p_adjusted),
+            p_text(c.p_equivalence_adjusted),
+            number(c.probability_better, 3),
+            number(c.smallest_effect),
+            signed(c.effect_size, 2),
+            signed(c.correlation, 2),
+            c.verdict or "none",
+        )
+        for c in tables.worst_first(comparisons)
+    ]
+    unit = f" in {comparisons[0].unit}" if comparisons else ""
+    note = (
+        f"Arm minus baseline{unit}, worst first; p-values after Holm's correction. The pairing correlation is that "
+        "of the two arms over seeds; near zero, pairing gained nothing."
+    )
+    more = ("smallest effect", "Hedges g", "pairing correlation", "verdict")
+    return Grid("Differences", (*columns, *more), rows, note)
+
+
+def _results(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]) -> Grid:
+    columns = ("arm", "runs finished", *(f"{s.title}, {s.unit}" for s in SCORES.values()))
+    rows = [
+        (
+            row.arm,
+            f"{row.num_finished} of {row.num_planned}",
+            *(_spread(row.scores[score.name], score.decimals) for score in SCORES.values()),
+        )
+        for row in tables.result_rows(study, runs, comparisons)
+    ]
+    tokenizer = study.data.get("tokenizer", "of the study")
+    note = f"Mean ± standard deviation over all seeds an arm finished. Perplexity is that of the tokenizer {tokenizer}."
+    return Grid("Results", columns, rows, note)
+
+
+def _seeds(study: StudyRecord, runs: Sequence[StudyRun]) -> Grid:
+    rows = [(row.arm, *(_outcome(row, seed) for seed in study.seeds)) for row in tables.seed_rows(study, runs)]
+    columns = ("arm", *(f"seed {seed}" for seed in study.seeds))
+    return Grid("Every seed", columns, rows, f"{SCORES[PRIMARY].title}, {SCORES[PRIMARY].unit}.".capitalize())
+
+
+def _unfinished(runs: Sequence[StudyRun]) -> Grid:
+    rows = [(row.arm, str(row.seed), row.status, row.reason) for row in tables.unfinished_rows(runs)]
+    return Grid("Runs that did not finish", ("arm", "seed", "status", "reason"), rows)
+
+
+def _outcome(row: Outcomes, seed: int) -> str:
+    return number(row.values[seed], SCORES[PRIMARY].decimals) if seed in row.values else row.lacking[seed]
+
+
+def _spread(spread: tables.Spread | None, decimals: int) -> str:
+    if spread is None:
+        return "n/a"
+    sd = "" if spread.sd is None else f" ± {number(spread.sd, decimals)}"
+    return f"{number(spread.mean, decimals)}{sd}"
+
+
+def _whole(count: int | None) -> str:
+    return "n/a" if count is None else f"{count:,}"

@@ -90,7 +90,7 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
         if args.json:
             print(json.dumps(show.document(study, args.out / study.name, [], []), indent=1))
         return 0
-    tasks = tasks_of(plan, data, seeds, store_folder, args.device)
+    tasks = tasks_of(plan, data, seeds, store_folder, args.device, args.checkpoint_seconds)
     return run_study(args, study, tasks, RunStore(store_folder), started)
 
 

@@ -28,11 +28,11 @@ def parser() -> Parser:
     p.add_argument("tokens", nargs="*", metavar="slot=variant", help=TOKENS_HELP)
     add_model_flags(p)
     p.add_argument(
-        "--vocab-size", type=positive(int, "--vocab-size"), default=257, metavar="N", help="default %(default)s, bytes"
+        "--vocab-size", type=positive(int), default=257, metavar="N", help="default %(default)s, bytes"
     )
     p.add_argument(
         "--d-ff",
-        type=positive(int, "--d-ff"),
+        type=positive(int),
         metavar="N",
         help="width of the FFN or of one expert; default: what --match flops gives the arm in a study",
     )

@@ -46,13 +46,23 @@ def register(slot: str, name: str) -> Callable[[Class], Class]:
     return add
 
 
-def source(slot: str, name: str) -> Path:
-    """The file that holds a variant. Raises `UserError` when there is none."""
+def canonical(slot: str, name: str) -> str:
+    """The file's own name of a variant: a hyphen may stand for an underscore, `deepseek-v3` is `deepseek_v3`.
+
+    Raises:
+        UserError: no such slot or variant; the nearest name is suggested.
+    """
     if slot not in SLOTS:
         raise UserError(f"unknown slot {slot!r}{nearest(slot, SLOTS)}")
-    if name not in names(slot):
-        raise UserError(f"unknown variant {slot}={name}{nearest(name, names(slot))}")
-    return _ROOT / slot / f"{name}.py"
+    stem = name.replace("-", "_")
+    if stem not in names(slot):
+        raise UserError(f"unknown variant {slot}={name}{nearest(stem, names(slot))}")
+    return stem
+
+
+def source(slot: str, name: str) -> Path:
+    """The file that holds a variant. Raises `UserError` when there is none."""
+    return _ROOT / slot / f"{canonical(slot, name)}.py"
 
 
 def names(slot: str) -> list[str]:
@@ -67,7 +77,7 @@ def get(slot: str, name: str) -> type:
         UserError: no such slot or variant (the nearest name is suggested), or the file does not
             import or registers no class under its own name.
     """
-    source(slot, name)
+    name = canonical(slot, name)
     try:
         importlib.import_module(f"variants.{slot}.{name}")
     except (ImportError, SyntaxError) as error:

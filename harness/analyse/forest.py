@@ -64,5 +64,4 @@ def _limits(comparisons: Sequence[Comparison], margin: float) -> tuple[float, fl
 
 
 def _text(c: Comparison) -> str:
-    numbers = "no pair finished" if c.mean_difference is None else f"{signed(c.mean_difference)} {interval(c.ci95)}"
-    return f"{numbers}  {c.verdict or 'no verdict'}"
+    return "no pair finished" if c.mean_difference is None else f"{signed(c.mean_difference)} {interval(c.ci95)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import partial
+from functools import cache
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -85,11 +85,7 @@ def smallest_effect(sd: float, n: int, power: float = 0.8, alpha: float = 0.05) 
     """The smallest mean difference that `n` pairs detect with probability `power`, in the unit of `sd`."""
     if n < 2:
         raise ValueError(f"a spread needs at least 2 pairs, got {n}; run more seeds")
-    detection = partial(_power, n=n, alpha=alpha)
-    above = 1.0
-    while detection(above) < power:
-        above *= 2
-    return sd * float(cast(float, optimize.brentq(lambda effect: detection(effect) - power, 0.0, above)))
+    return sd * _smallest_in_sd(n, power, alpha)
 
 
 def pairs_needed(sd: float, effect: float, power: float = 0.8, alpha: float = 0.05) -> int | None:
@@ -148,6 +144,14 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float, int]:
     if array.min() == array.max():
         return float(array[0]), 0.0, array.size
     return float(array.mean()), float(array.std(ddof=1)), array.size
+
+
+@cache
+def _smallest_in_sd(n: int, power: float, alpha: float) -> float:
+    above = 1.0
+    while _power(above, n, alpha) < power:
+        above *= 2
+    return cast(float, optimize.brentq(lambda effect: _power(effect, n, alpha) - power, 0.0, above))
 
 
 def _power(effect: float, n: int, alpha: float) -> float:

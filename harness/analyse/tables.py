@@ -152,4 +152,10 @@ def setup_card(study: StudyRecord, runs: Sequence[StudyRun]) -> list[tuple[str, 
 
 
 def _items(values: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in values.items())
+    return ", ".join(f"{name} {_value(value)}" for name, value in values.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str) and len(value) == 64 and set(value) <= set("0123456789abcdef"):
+        return f"{value[:16]}…"  # a SHA-256; study.json has all of it
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)

@@ -36,6 +36,13 @@ def p_text(p: float | None) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 
+def probability(p: float | None) -> str:
+    """`0.988`, and never a certainty that rounding made."""
+    if p is None or p in (0, 1):
+        return "n/a" if p is None else str(int(p))
+    return "< 0.001" if p < 1e-3 else "> 0.999" if p > 0.999 else f"{p:.3f}"
+
+
 def count(n: int, noun: str) -> str:
     """`1 seed`, `4 seeds`."""
     return f"{n:,} {noun}{'' if n == 1 else 's'}"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from harness.spec.presets import PRESETS
 from harness.spec.recipe import Recipe
 from harness.spec.sizes import SIZES
 from harness.spec.spec import Spec
+from harness.train.trainer import CHECKPOINT_SECONDS
 from variants.errors import UserError
 
 DEFAULT_BUDGET = 1e12
@@ -27,7 +29,7 @@ TOKENS_HELP = (
 )
 
 
-def positive(kind: type[int] | type[float], flag: str):
+def positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
     """An argparse type: a positive, finite int or float, with a sentence when it is not."""
 
     def parse(text: str) -> int | float:
@@ -37,7 +39,7 @@ def positive(kind: type[int] | type[float], flag: str):
             number = 0
         if not 0 < number < float("inf"):
             what = "a whole number of at least 1" if kind is int else "a positive number"
-            raise UserError(f"{flag} takes {what}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"takes {what}, got {text!r}")
         return number
 
     return parse
@@ -59,10 +61,10 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|LAYERSxD_MODEL",
         help=f"{', '.join(f'{n} = {a}x{b}' for n, (a, b) in SIZES.items())}, or e.g. 4x128; default nano",
     )
-    group.add_argument("--heads", type=positive(int, "--heads"), metavar="N", help="attention heads; default by width")
+    group.add_argument("--heads", type=positive(int), metavar="N", help="attention heads; default by width")
     group.add_argument(
         "--seq-len",
-        type=positive(int, "--seq-len"),
+        type=positive(int),
         default=Spec().seq_len,
         metavar="TOKENS",
         help="context length in training and scoring; default %(default)s",
@@ -85,12 +87,12 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
     length = budget.add_mutually_exclusive_group()
     length.add_argument(
         "--budget",
-        type=positive(float, "--budget"),
+        type=positive(float),
         metavar="FLOPS",
         help=f"training FLOPs of each run, e.g. 1e12; default {DEFAULT_BUDGET:.0e}",
     )
     length.add_argument(
-        "--steps", type=positive(int, "--steps"), metavar="N", help="steps of the baseline, instead of a budget"
+        "--steps", type=positive(int), metavar="N", help="steps of the baseline, instead of a budget"
     )
     budget.add_argument(
         "--match",
@@ -102,13 +104,13 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
     recipe = Recipe()
     budget.add_argument(
         "--lr",
-        type=positive(float, "--lr"),
+        type=positive(float),
         default=recipe.lr,
         help="peak learning rate, the same for all arms; default %(default)s",
     )
     budget.add_argument(
         "--tokens-per-step",
-        type=positive(int, "--tokens-per-step"),
+        type=positive(int),
         default=recipe.tokens_per_step,
         metavar="N",
         help="tokens in a training step, a multiple of --seq-len; default %(default)s",
@@ -117,14 +119,14 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
     verdict = parser.add_argument_group("verdict")
     verdict.add_argument(
         "--seeds",
-        type=positive(int, "--seeds"),
+        type=positive(int),
         default=DEFAULT_SEEDS,
         metavar="N",
         help="paired seeds 0..N-1 of every arm; one seed gives numbers but no verdict; default %(default)s",
     )
     verdict.add_argument(
         "--margin",
-        type=positive(float, "--margin"),
+        type=positive(float),
         default=DEFAULT_MARGIN,
         metavar="NATS",
         help="nats per byte under which two arms count as equivalent; default %(default)s",
@@ -140,10 +142,17 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--workers",
-        type=positive(int, "--workers"),
+        type=positive(int),
         default=os.cpu_count() or 1,
         metavar="N",
         help="training processes, one thread each; default one a core, here %(default)s",
+    )
+    group.add_argument(
+        "--checkpoint-seconds",
+        type=positive(float),
+        default=CHECKPOINT_SECONDS,
+        metavar="S",
+        help="at most this much training is lost by a kill; default %(default)s",
     )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps; default %(default)s")
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
+from harness.records.atomic import StoreError
 from variants.errors import UserError
 
 
@@ -25,7 +26,7 @@ def run_command(command: Callable[[], int]) -> int:
         return command()
     except UserError as error:
         return _say(str(error), 2)
-    except OSError as error:
+    except (StoreError, OSError) as error:
         return _say(f"cannot go on: {error}", 1)
     except Terminated:
         return _say("terminated; the same command continues from here", 143)

@@ -24,7 +24,7 @@ from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
 from harness.train.checkpoint import file_sha256, save_tensors, weights_of
 from harness.train.device import choose_device, device_class
-from harness.train.trainer import Training, train
+from harness.train.trainer import CHECKPOINT_SECONDS, Training, train
 
 CURVE_ROWS = 200
 """Rows of the loss curve kept in a record; each is a mean over equally many steps."""
@@ -42,6 +42,7 @@ class Job:
     data_sha256: str
     store: str
     device: str
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -109,6 +110,7 @@ def _train_and_score(
         folder=folder / "checkpoints",
         on_progress=on_progress,
         should_stop=should_stop,
+        checkpoint_seconds=job.checkpoint_seconds,
     )
     if training.status == "stopped":
         return None

@@ -76,7 +76,6 @@ class LocalEngine:
                 lane.stop()
             for lane in lanes:
                 lane.dismiss()
-                lane.join()
 
 
 class _Lane(threading.Thread):
@@ -111,14 +110,21 @@ class _Lane(threading.Thread):
                 self.worker.stdin.close()
 
     def dismiss(self) -> None:
-        """Wait for the worker to leave; kill it if it does not."""
-        if self.worker is None:
-            return
-        try:
-            self.worker.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.worker.kill()
-            self.worker.wait()
+        """Wait for the worker and the thread to end; kill a worker that does not leave."""
+        if self.worker is not None:
+            try:
+                self.worker.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self.worker.kill()
+        self.join()
+        self._release()
+
+    def _release(self) -> None:
+        """Reap the worker's process and close its pipes."""
+        if self.worker is not None:
+            with contextlib.suppress(BrokenPipeError), self.worker:  # leaving the context closes and waits
+                pass
+            self.worker = None
 
     def _run_job(self, index: int) -> None:
         self.events.put(Event("start", index))
@@ -126,14 +132,18 @@ class _Lane(threading.Thread):
         for _ in range(ATTEMPTS):
             if self._attempt(index, job) or self.stopping.is_set():
                 return
-        code = self.worker.wait() if self.worker is not None else None
-        reason = f"the worker process died {ATTEMPTS} times (exit code {code}); see {self.log.name}"
-        RunStore(job.store).put(failed(job, reason))
-        self.events.put(Event("end", index, status="failed", reason=reason))
+        code = None if self.worker is None else self.worker.wait()
+        reason = f"the worker process died {ATTEMPTS} times (last exit code {code}); see {self.log.name}"
+        try:
+            RunStore(job.store).put(failed(job, reason))
+            self.events.put(Event("end", index, status="failed", reason=reason))
+        except StoreError as error:
+            self.events.put(Event("broken", index, reason=str(error)))
 
     def _attempt(self, index: int, job: Job) -> bool:
         """Whether the worker said how the job ended before it died."""
         if self.worker is None or self.worker.poll() is not None:
+            self._release()
             self.worker = self._hire()
         assert self.worker.stdin is not None
         assert self.worker.stdout is not None

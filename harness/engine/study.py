@@ -37,7 +37,9 @@ class Task:
         return f"{self.arm} seed {self.seed}"
 
 
-def tasks_of(plan: Plan, data: TokenizedData, seeds: Sequence[int], store: Path, device: str) -> list[Task]:
+def tasks_of(
+    plan: Plan, data: TokenizedData, seeds: Sequence[int], store: Path, device: str, checkpoint_seconds: float
+) -> list[Task]:
     """The runs of a study, seed by seed, so that complete pairs come early."""
     return [
         Task(
@@ -52,6 +54,7 @@ def tasks_of(plan: Plan, data: TokenizedData, seeds: Sequence[int], store: Path,
                 data_sha256=data.sha256,
                 store=str(store),
                 device=device,
+                checkpoint_seconds=checkpoint_seconds,
             ),
         )
         for seed in seeds

@@ -13,6 +13,8 @@ import threading
 import traceback
 from typing import IO, Any
 
+from safetensors import SafetensorError
+
 from harness.engine.job import Job, execute, failed
 from harness.records.store import RunStore, StoreError
 from harness.train.device import choose_device, prepare_process
@@ -53,8 +55,8 @@ def _serve(job: Job, events: IO[str], stop: threading.Event) -> None:
         )
         status, reason = ("stopped", "") if record is None else (record.status, record.reason)
         send(event="end", status=status, reason=reason)
-    except StoreError as error:
-        send(event="broken", reason=str(error))
+    except (StoreError, OSError, SafetensorError) as error:  # disk full, say: no later run would fare better
+        send(event="broken", reason=f"{job.store}: {error}")
     except Exception as error:  # whatever a variant raises is that run's failure, not the study's
         traceback.print_exc()
         reason = f"{type(error).__name__}: {error}"

@@ -8,7 +8,9 @@ tensor that two arms share starts with the same bits in both.
 | output    | N(0, 1/(fan_in 2 n_layers)) | the residual stream keeps unit variance at any depth (GPT-2)  |
 | router    | N(0, 1/fan_in)              | as input                                                      |
 | conv      | U(-1/sqrt(k), 1/sqrt(k))    | torch's default for a depthwise kernel of k tokens            |
-| constant  | what the constructor wrote  | gains 1, biases 0, tables and kernels with a defined start    |
+| constant  | what the constructor wrote  | gains 1, tables and kernels with a defined start              |
+
+Biases of linear layers start at 0.
 
 Fixed standard deviations that ignore width (0.02) were measured to decide verdicts at small scale:
 docs/decisions/0002-default-recipe.md.
@@ -38,6 +40,8 @@ def initialise(model: Transformer, seed: int) -> None:
     """
     drawn: set[int] = set()
     for prefix, module in model.named_modules():
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)  # torch's constructor drew it from the global generator
         for name, parameter in module.named_parameters(recurse=False):
             if parameter.ndim < 2 or id(parameter) in drawn:
                 continue

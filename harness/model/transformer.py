@@ -1,6 +1,6 @@
 """The decoder-only transformer: embedding, n_layers of (attention, ffn) joined by a residual, head.
 
-It knows the slots and no variant. Parameter names are the same whatever fills a slot
+It knows the slots and no variant; which layer takes which choices is the spec's to say. Parameter names are the same whatever fills a slot
 (`layers.0.attention.q.weight`), which is what lets two arms share their initial values.
 """
 
@@ -20,7 +20,7 @@ from harness.model.build import build, shape_of
 from harness.model.initialise import initialise
 from harness.spec.spec import Spec
 from variants.errors import UserError
-from variants.slots import Context, MakeNorm, Position, Role, Shape, State
+from variants.slots import Context, MakeNorm, Position, Role, State
 
 
 class TokenEmbedding(nn.Embedding):
@@ -30,10 +30,14 @@ class TokenEmbedding(nn.Embedding):
 
 
 class Layer(nn.Module):
-    """One attention and one ffn, joined to the residual stream by the residual variant."""
+    """One attention and one ffn, joined to the residual stream by the residual variant.
 
-    def __init__(self, spec: Spec, shape: Shape, make_norm: MakeNorm) -> None:
+    `spec` is that of the layer itself, see `Spec.layer`.
+    """
+
+    def __init__(self, spec: Spec) -> None:
         super().__init__()
+        shape, make_norm = shape_of(spec), cast("MakeNorm", partial(build, spec, "norm"))
         self.attention = build(spec, "attention", shape, make_norm)
         self.ffn = build(spec, "ffn", shape, partial(build, spec, "activation"))
         self.residual = build(spec, "residual", shape, make_norm)
@@ -77,14 +81,12 @@ class Transformer(nn.Module):
 
     def __init__(self, spec: Spec, *, seed: int | None) -> None:
         super().__init__()
-        shape = shape_of(spec)
-        make_norm = cast("MakeNorm", partial(build, spec, "norm"))
         self.spec = spec
         self.embedding = TokenEmbedding(spec.vocab_size, spec.d_model)
-        self.position = cast("Position", build(spec, "position", shape))
-        self.layers = nn.ModuleList(Layer(spec, shape, make_norm) for _ in range(spec.n_layers))
+        self.position = cast("Position", build(spec, "position", shape_of(spec)))
+        self.layers = nn.ModuleList(Layer(spec.layer(i)) for i in range(spec.n_layers))
         ends_with_norm = cast("Layer", self.layers[0]).residual.final_norm
-        self.final_norm = make_norm(spec.d_model) if ends_with_norm else nn.Identity()
+        self.final_norm = build(spec, "norm", spec.d_model) if ends_with_norm else nn.Identity()
         self.head = nn.Linear(spec.d_model, spec.vocab_size, bias=False)
         if spec.tied_head:
             self.head.weight = self.embedding.weight
@@ -99,13 +101,22 @@ class Transformer(nn.Module):
         end = start + tokens.shape[1]
         self._check_length(end, state)
         positions = torch.arange(start, end, device=tokens.device)
-        x = self.position.embed(self.embedding(tokens), positions)  # (B, T, D)
+        x = self.position.embed(self._embed(tokens), positions)  # (B, T, D)
         context = Context(positions, end, self.position.encode(positions, end))
         for i, layer in enumerate(self.layers):
             x = layer(x, context, None if state is None else state.layers[i])
         if state is not None:
             state.length = end
-        return self.head(self.final_norm(x))
+        return self._logits(self.final_norm(x))
+
+    def _embed(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time d_model"]:
+        x = self.embedding(tokens)
+        return x if self.spec.embedding_scale is None else x * self.spec.embedding_scale
+
+    def _logits(self, x: Float[Tensor, "batch time d_model"]) -> Float[Tensor, "batch time vocab"]:
+        """The head, and Gemma 2's soft cap: cap tanh(logits / cap) (arXiv:2408.00118, section 2)."""
+        logits, cap = self.head(x), self.spec.logit_softcap
+        return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def loss(self, tokens: Int[Tensor, "batch time"], targets: Int[Tensor, "batch time"]) -> Float[Tensor, ""]:
         """Mean cross-entropy, nats per token."""

@@ -20,5 +20,5 @@ def render(page: Page, figures: dict[str, str]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    inside = {name: Markup(for_page(svg)) for name, svg in figures.items()}  # noqa: S704 - drawn by figures.py
+    inside = {name: Markup(for_page(svg)) for name, svg in figures.items()}  # drawn by figures.py
     return environment.get_template("report.html.jinja").render(page=page, figures=inside)

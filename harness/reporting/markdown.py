@@ -39,7 +39,7 @@ def escape(value: Any) -> str:
         return value
     line = " ".join(str(value).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*\[\]|])|(?<!\w)_|_(?!\w)", lambda found: f"\\{found.group()}", line)
+    return re.sub(r"[\\`*|]|\](?=[(\[])|(?<!\w)_|_(?!\w)", lambda found: f"\\{found.group()}", line)
 
 
 def _fence(text: str) -> str:

@@ -11,7 +11,7 @@ from harness.analyse.comparison import Comparison
 from harness.analyse.outcomes import Outcomes
 from harness.analyse.scores import PRIMARY, SCORES
 from harness.analyse.sentences import difference_text, headline, method_notes, verdict_words
-from harness.analyse.text import interval, number, p_text, signed
+from harness.analyse.text import interval, number, p_text, probability, signed
 from harness.records.record import StudyRecord, StudyRun
 
 
@@ -70,12 +70,13 @@ def page(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Com
 
 def _verdict(c: Comparison) -> VerdictText:
     means = f"{c.baseline} {number(c.baseline_mean)} → {c.arm} {number(c.arm_mean)}"
+    named = c.reason.startswith((c.arm, c.baseline))  # a name keeps its case
     return VerdictText(
         kind=c.verdict or "none",
         words=verdict_words(c),
         means=f"{means} {c.unit}" if c.num_seeds else "",
         numbers=difference_text(c),
-        reason=f"{c.reason[:1].upper()}{c.reason[1:]}." if not c.reason.startswith(c.arm) else f"{c.reason}.",
+        reason=f"{c.reason if named else c.reason[:1].upper() + c.reason[1:]}.",
     )
 
 
@@ -95,24 +96,24 @@ def _arms(study: StudyRecord) -> Grid:
         for row in tables.arm_rows(study)
     ]
     note = f"Mismatch is of the matched quantity ({study.match}), against {study.baseline}."
-    return Grid("Arms", (*columns, "mismatch", "parameters against baseline"), rows, note)
+    return Grid("Arms", (*columns, "mismatch", "parameters, against baseline"), rows, note)
 
 
 def _differences(comparisons: Sequence[Comparison]) -> Grid:
-    columns = ("arm", "difference", "95 % interval", "pairs", "p", "p equivalence", "P(better)")
+    columns = ("arm", "verdict", "difference", "95 % interval", "pairs", "p", "p equivalence", "P(better)")
     rows = [
         (
             c.arm,
+            c.verdict or "none",
             signed(c.mean_difference),
             interval(c.ci95),
             str(c.num_seeds),
             p_text(c.p_adjusted),
             p_text(c.p_equivalence_adjusted),
-            number(c.probability_better, 3),
+            probability(c.probability_better),
             number(c.smallest_effect),
             signed(c.effect_size, 2),
             signed(c.correlation, 2),
-            c.verdict or "none",
         )
         for c in tables.worst_first(comparisons)
     ]
@@ -121,7 +122,7 @@ def _differences(comparisons: Sequence[Comparison]) -> Grid:
         f"Arm minus baseline{unit}, worst first; p-values after Holm's correction. The pairing correlation is that "
         "of the two arms over seeds; near zero, pairing gained nothing."
     )
-    more = ("smallest effect", "Hedges g", "pairing correlation", "verdict")
+    more = ("smallest effect", "Hedges g", "pairing correlation")
     return Grid("Differences", (*columns, *more), rows, note)
 
 
@@ -131,7 +132,7 @@ def _results(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence
         (
             row.arm,
             f"{row.num_finished} of {row.num_planned}",
-            *(_spread(row.scores[score.name], score.decimals) for score in SCORES.values()),
+            *(_spread(row.scores[score.name], row.num_finished, score.decimals) for score in SCORES.values()),
         )
         for row in tables.result_rows(study, runs, comparisons)
     ]
@@ -155,11 +156,11 @@ def _outcome(row: Outcomes, seed: int) -> str:
     return number(row.values[seed], SCORES[PRIMARY].decimals) if seed in row.values else row.lacking[seed]
 
 
-def _spread(spread: tables.Spread | None, decimals: int) -> str:
+def _spread(spread: tables.Spread | None, num_finished: int, decimals: int) -> str:
     if spread is None:
         return "n/a"
     sd = "" if spread.sd is None else f" ± {number(spread.sd, decimals)}"
-    return f"{number(spread.mean, decimals)}{sd}"
+    return f"{number(spread.mean, decimals)}{sd}" + ("" if spread.n == num_finished else f" ({spread.n} runs)")
 
 
 def _whole(count: int | None) -> str:

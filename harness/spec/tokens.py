@@ -2,18 +2,24 @@
 
 Several tokens make one joint arm; commas make several arms and are crossed when several tokens have them.
 Everything is checked here, before anything is trained.
+
+Where a baseline's layers differ (`Spec.layer_rules`), `slot=variant` changes the layers that follow the spec's
+own choice and leaves the ruled ones, so `ffn=mixtral` on deepseek-v3 keeps its first layers dense; an option is
+set wherever the slot's variant has it, in the ruled layers too.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import itertools
 import types
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from harness.spec.spec import MODEL_OPTIONS, Spec, Value
+from harness.spec.layers import Choice, Value
+from harness.spec.spec import MODEL_OPTIONS, Spec
 from variants import registry
 from variants.errors import UserError, nearest
 
@@ -42,8 +48,7 @@ def parse_arms(tokens: Iterable[str], baseline: Spec) -> list[Arm]:
         slot, dot, option = path.partition(".")
         _add(settings, (slot, option), values, token) if dot else _add(variants, slot, values, token)
     for slot, names in variants.items():
-        for name in names:
-            registry.source(slot, name)  # raises for an unknown slot or variant
+        variants[slot] = [registry.canonical(slot, name) for name in names]  # raises for an unknown slot or variant
     specs = [_choose(baseline, choice) for choice in _cross(variants)]
     _check_settings(settings, specs)
     arms = [_set(spec, choice) for spec in specs for choice in _cross(settings)]
@@ -62,7 +67,7 @@ def _cross(table: dict[Any, list[str]]) -> list[dict[Any, str]]:
 
 def _choose(spec: Spec, choice: dict[str, str]) -> Spec:
     # naming the variant the baseline already has keeps the baseline's options
-    changes = {s: type(spec.choice(s))(v) for s, v in choice.items() if spec.choice(s).variant != v}
+    changes = {s: Choice(v) for s, v in choice.items() if spec.choice(s).variant != v}
     return spec.replace(**changes)
 
 
@@ -74,7 +79,7 @@ def _check_settings(settings: dict[tuple[str, str], list[str]], specs: list[Spec
             continue
         if slot not in registry.SLOTS:
             raise UserError(f"unknown slot {slot!r}{nearest(slot, (*registry.SLOTS, 'model'))}")
-        chosen = {spec.choice(slot).variant for spec in specs}
+        chosen = {variant for spec in specs for s, variant in spec.variants() if s == slot}
         known = {name for variant in chosen for name in registry.options(slot, variant)}
         if option not in known:
             raise UserError(f"{slot}={','.join(sorted(chosen))} has no option {option!r}{nearest(option, known)}")
@@ -83,15 +88,29 @@ def _check_settings(settings: dict[tuple[str, str], list[str]], specs: list[Spec
 def _set(spec: Spec, choice: dict[tuple[str, str], str]) -> Spec:
     for (slot, option), text in choice.items():
         if slot == "model":
-            spec = spec.replace(**{option: parse_value(text, bool, f"model.{option}")})
+            kind = get_type_hints(Spec)[option]
+            spec = spec.replace(**{option: parse_value(text, kind, f"model.{option}")})
             continue
-        parameter = registry.options(slot, spec.choice(slot).variant).get(option)
-        if parameter is None:  # another arm of the cross has this option
-            continue
-        value = parse_value(text, parameter.annotation, f"{slot}.{option}")
-        if value != parameter.default:
-            spec = spec.replace(**{slot: spec.choice(slot).with_option(option, value)})
+        changed: dict[str, Any] = {slot: _with(spec.choice(slot), slot, option, text)}
+        if spec.layer_rules:
+            changed["layer_rules"] = tuple(
+                dataclasses.replace(
+                    rule,
+                    choices=tuple((s, _with(c, s, option, text) if s == slot else c) for s, c in rule.choices),
+                )
+                for rule in spec.layer_rules
+            )
+        spec = spec.replace(**changed)
     return spec
+
+
+def _with(choice: Choice, slot: str, option: str, text: str) -> Choice:
+    """`choice` with an option set; unchanged where its variant has none of that name, for another arm may."""
+    parameter = registry.options(slot, choice.variant).get(option)
+    if parameter is None:
+        return choice
+    value = parse_value(text, parameter.annotation, f"{slot}.{option}")
+    return choice.without(option) if value == parameter.default else choice.with_option(option, value)
 
 
 def _named(specs: Iterable[Spec], baseline: Spec) -> list[Arm]:

@@ -20,18 +20,20 @@ class LayerNorm(nn.Module):
     Args:
         size: length of the normalised dimension.
         eps: added to the variance; 1e-5 as in GPT-2.
-        bias: whether the learned shift is there.
+        weight: whether the learned gain is there.
+        bias: whether the learned shift is there; without both it is the norm of OLMo 1, arXiv:2402.00838.
     """
 
-    def __init__(self, size: int, *, eps: float = 1e-5, bias: bool = True) -> None:
+    def __init__(self, size: int, *, eps: float = 1e-5, weight: bool = True, bias: bool = True) -> None:
         super().__init__()
+        self.size = size
         self.eps = eps
-        self.weight = nn.Parameter(torch.ones(size))
+        self.weight = nn.Parameter(torch.ones(size)) if weight else None
         self.bias = nn.Parameter(torch.zeros(size)) if bias else None
 
     def forward(self, x: Float[Tensor, "... size"]) -> Float[Tensor, "... size"]:
-        return F.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        return F.layer_norm(x, (self.size,), self.weight, self.bias, self.eps)
 
     def flops(self, seq_len: int) -> Flops:
-        # mean, centre, square, mean, scale by 1/std, weight, bias: 7 operations an element
-        return Flops(norm=7 * self.weight.numel())
+        # mean, centre, square, mean, scale by 1/std: 5 operations an element; weight and bias one each
+        return Flops(norm=(5 + (self.weight is not None) + (self.bias is not None)) * self.size)

@@ -28,7 +28,8 @@ class RMSNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(size))
 
     def forward(self, x: Float[Tensor, "... size"]) -> Float[Tensor, "... size"]:
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        # torch takes the statistic in fp32, but has no kernel for a gain of another dtype than x (under autocast)
+        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
 
     def flops(self, seq_len: int) -> Flops:
         # square, mean, scale by 1/rms, weight: 4 operations an element

@@ -1,0 +1,106 @@
+"""A study's folder says again what was written, or says what is wrong with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from harness.records.example import example_run, example_runs, example_study
+from harness.records.record import StudyRecord, StudyRun
+from harness.records.study import read_study, write_study
+from variants.errors import UserError
+
+
+@pytest.fixture
+def study() -> StudyRecord:
+    return example_study(seeds=(0, 1))
+
+
+@pytest.fixture
+def runs() -> list[StudyRun]:
+    return example_runs({"gpt2": [1.65, 1.66], "norm=rms": [1.64, None]})
+
+
+def test_a_study_comes_back_as_it_was_written(tmp_path: Path, study: StudyRecord, runs: list[StudyRun]) -> None:
+    write_study(tmp_path / "new" / "folder", study, runs)
+    assert read_study(tmp_path / "new" / "folder") == (study, runs)
+    lines = (tmp_path / "new" / "folder" / "runs.jsonl").read_text().splitlines()
+    assert [json.loads(line)["arm"] for line in lines] == ["gpt2", "gpt2", "norm=rms", "norm=rms"]
+
+
+def test_a_study_may_have_no_run_yet(tmp_path: Path, study: StudyRecord) -> None:
+    write_study(tmp_path, study, [])
+    assert read_study(tmp_path) == (study, [])
+
+
+def test_writing_again_replaces(tmp_path: Path, study: StudyRecord, runs: list[StudyRun]) -> None:
+    write_study(tmp_path, study, runs[:1])
+    write_study(tmp_path, study, runs)
+    assert read_study(tmp_path) == (study, runs)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs.jsonl", "study.json"]
+
+
+@pytest.mark.parametrize("name", ["study.json", "runs.jsonl"])
+def test_a_folder_that_is_not_a_study(tmp_path: Path, study: StudyRecord, runs: list[StudyRun], name: str) -> None:
+    write_study(tmp_path, study, runs)
+    (tmp_path / name).unlink()
+    with pytest.raises(UserError, match=f"is not a study: it has no {name}; give the folder"):
+        read_study(tmp_path)
+    with pytest.raises(UserError, match="is not a study"):
+        read_study(tmp_path / "absent")
+
+
+def test_every_cut_of_runs_jsonl_is_refused(tmp_path: Path, study: StudyRecord, runs: list[StudyRun]) -> None:
+    write_study(tmp_path, study, runs)
+    path = tmp_path / "runs.jsonl"
+    whole = path.read_bytes()
+    ends = [i + 1 for i, byte in enumerate(whole) if byte == ord("\n")]
+    for length in [*range(50, len(whole) - 1, 97), *ends[:-1]]:
+        path.write_bytes(whole[:length])
+        with pytest.raises(UserError, match=r"runs\.jsonl"):
+            read_study(tmp_path)
+
+
+def test_lines_in_another_order_are_refused(tmp_path: Path, study: StudyRecord, runs: list[StudyRun]) -> None:
+    write_study(tmp_path, study, runs)
+    path = tmp_path / "runs.jsonl"
+    path.write_text("".join(reversed(path.read_text().splitlines(keepends=True))))
+    with pytest.raises(UserError, match="number 1 says it is 4 of 4; lines were lost or moved"):
+        read_study(tmp_path)
+
+
+def test_an_edited_number_is_refused(tmp_path: Path, study: StudyRecord, runs: list[StudyRun]) -> None:
+    write_study(tmp_path, study, runs)
+    for name, old, new in (("study.json", '"margin": 0.01', '"margin": 0.1'), ("runs.jsonl", "1.64", "1.54")):
+        path = tmp_path / name
+        text = path.read_text()
+        path.write_text(text.replace(old, new))
+        assert path.read_text() != text
+        with pytest.raises(UserError, match=r"does not match its own sha256"):
+            read_study(tmp_path)
+        path.write_text(text)
+
+
+def test_another_version_is_refused(tmp_path: Path, study: StudyRecord) -> None:
+    write_study(tmp_path, study, [])
+    data = json.loads((tmp_path / "study.json").read_text())
+    (tmp_path / "study.json").write_text(json.dumps({**data, "schema_version": 99}))
+    with pytest.raises(UserError, match="schema_version 99, this program reads 1"):
+        read_study(tmp_path)
+
+
+def test_runs_outside_the_plan_are_refused(tmp_path: Path, study: StudyRecord) -> None:
+    one = example_run("gpt2", 0, 1.65)
+    for runs, sentence in (
+        ([example_run("norm=dyt", 0, 1.6)], "arm 'norm=dyt' and seed 0 is not in the study's plan"),
+        ([example_run("gpt2", 7, 1.6)], "arm 'gpt2' and seed 7 is not in the study's plan"),
+        ([one, one], "arm 'gpt2' has two runs of seed 0"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            write_study(tmp_path, study, runs)
+    with pytest.raises(UserError, match="arms of different names, the baseline among them"):
+        write_study(tmp_path, dataclasses.replace(study, baseline="gpt3"), [])
+    assert list(tmp_path.iterdir()) == []

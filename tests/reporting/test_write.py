@@ -1,0 +1,58 @@
+"""What write_report leaves in the folder: whole files, the same for the same records."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.records.atomic import StoreError
+from harness.reporting.write import COMPARISONS_VERSION, write_report
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_every_shape_is_written(shape, report_of) -> None:
+    forest = {"forest.svg"} if shape.comparisons else set()
+    assert set(contents(report_of(shape))) == {"report.html", "report.md", "comparisons.json", "curves.svg"} | forest
+
+
+def test_the_same_records_give_the_same_bytes(hostile, report_of, tmp_path: Path) -> None:
+    write_report(tmp_path / "again", *hostile)
+    assert contents(tmp_path / "again") == contents(report_of(hostile))
+
+
+def test_comparisons_json(shape, report_of) -> None:
+    document = json.loads((report_of(shape) / "comparisons.json").read_text(), parse_constant=pytest.fail)
+    assert document["schema_version"] == COMPARISONS_VERSION
+    assert document["study"] == shape.study.name
+    assert [row["verdict"] for row in document["comparisons"]] == [c.verdict for c in shape.comparisons]
+
+
+def test_a_full_disk_leaves_the_old_report(
+    equivalent,
+    hostile,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write_report(tmp_path, *equivalent)
+    before = contents(tmp_path)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left on device"):
+        write_report(tmp_path, *hostile)
+    assert contents(tmp_path) == before
+
+
+def test_a_mean_over_fewer_runs_than_finished_says_so(huge, report_of) -> None:
+    text = (report_of(huge) / "report.md").read_text(encoding="utf-8")
+    assert "| norm=dyt | 4 of 4 |" in text
+    assert "77.901 ± 99.719 (2 runs) |" in text, "the perplexity of the other two is too large for a number"

@@ -1,0 +1,166 @@
+"""The main job through its command: verdict, report, reuse, JSON, and every kind of bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from harness.ablate import main
+
+
+def test_one_arm_end_to_end(tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["norm=rms", "activation=swiglu", "--json", *tiny_flags]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["schema_version"] == 1
+    assert [arm["name"] for arm in first["arms"]] == ["gpt2", "norm=rms activation=swiglu"]
+    assert {run["status"] for run in first["runs"]} == {"finished"}
+    assert len(first["runs"]) == 4
+    assert not any(run["reused"] for run in first["runs"])
+    (comparison,) = first["comparisons"]
+    assert comparison["num_seeds"] == 2
+    assert comparison["ci95"][0] <= comparison["mean_difference"] <= comparison["ci95"][1]
+    assert comparison["verdict"] in {"better", "worse", "equivalent", "inconclusive"}
+    folder = Path(first["study"]["folder"])
+    names = {"report.md", "report.html", "comparisons.json", "runs.jsonl", "study.json"}
+    assert names <= {p.name for p in folder.iterdir()}
+
+    assert main(["norm=rms", "--json", *tiny_flags]) == 0
+    second = json.loads(capsys.readouterr().out)
+    reused = {(run["arm"], run["reused"]) for run in second["runs"]}
+    assert reused == {("gpt2", True), ("norm=rms", False)}
+    weights = {(run["arm"], run["seed"]): run["weights_sha256"] for run in first["runs"]}
+    again = {(run["arm"], run["seed"]): run["weights_sha256"] for run in second["runs"]}
+    assert weights["gpt2", 0] == again["gpt2", 0]
+
+
+def test_commas_cross_and_the_baseline_is_no_arm(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["norm=rms,layer", "activation=relu,gelu", "--dry-run", "--json", *tiny_flags]) == 0
+    arms = [arm["name"] for arm in json.loads(capsys.readouterr().out)["arms"]]
+    assert arms == ["gpt2", "norm=rms activation=relu", "norm=rms", "activation=relu"]
+
+
+def test_one_seed_gives_no_verdict(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["norm=rms", "--json", *tiny_flags, "--seeds", "1"]) == 0
+    (comparison,) = json.loads(capsys.readouterr().out)["comparisons"]
+    assert comparison["verdict"] is None
+    assert "one seed" in comparison["reason"]
+
+
+def test_a_diverged_run_is_a_record(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["norm=rms", "--json", *tiny_flags, "--lr", "1e30"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {run["status"] for run in result["runs"]} == {"diverged"}
+    assert result["comparisons"][0]["verdict"] == "inconclusive"
+
+
+def test_bpe_and_chinese(tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "chinese.txt"
+    text.write_text("話說孫悟空一個筋斗雲十萬八千里。\n" * 400, encoding="utf-8")
+    assert main(["position=rope", "--json", *tiny_flags, "--data", str(text), "--tokenizer", "bpe:300"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert all(run["scores"]["bits_per_byte"] > 0 for run in runs)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "name at least one slot=variant"),
+        (["norms=rms"], "did you mean 'norm'"),
+        (["norm=rsm"], "did you mean 'rms'"),
+        (["norm"], "slot=variant"),
+        (["norm="], "slot=variant"),
+        (["norm=rms", "norm=layer"], "second time"),
+        (["ffn=moe", "ffn.num_expert=4"], "did you mean 'num_experts'"),
+        (["ffn=moe", "ffn.num_experts=many"], "integer"),
+        (["ffn=moe", "ffn.top_k=9"], "top_k"),
+        (["norm=rms", "ffn.num_experts=4"], "no option"),
+        (["norm=rms", "--size", "huge"], "LAYERSxD_MODEL"),
+        (["norm=rms", "--size", "0x16"], "at least 1 layer"),
+        (["norm=rms", "--heads", "3"], "divide"),
+        (["norm=rms", "--baseline", "gpt9"], "unknown preset"),
+        (["norm=rms", "--seeds", "0"], "at least 1"),
+        (["norm=rms", "--seeds", "two"], "at least 1"),
+        (["norm=rms", "--lr", "-1"], "positive"),
+        (["norm=rms", "--tokens-per-step", "17"], "multiple of --seq-len"),
+        (["norm=rms", "--tokenizer", "bpe:9"], "257"),
+        (["norm=rms", "--tokenizer", "wordpiece"], "bpe:VOCAB"),
+        (["norm=rms", "--data", "nowhere"], "nowhere"),
+        (["norm=rms", "--match", "time"], "invalid choice"),
+        (["norm=rms", "--device", "abacus"], "abacus"),
+        (["norm=rms", "--wibble"], "wibble"),
+        (["position=rope", "--size", "1x6", "--heads", "2"], "even"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    words: list[str], sentence: str, tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*tiny_flags, *words]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("error: ")
+    assert printed.err.count("\n") == 1
+    assert sentence in printed.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_budget_too_small(tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    i = tiny_flags.index("--steps")
+    assert main(["norm=rms", *tiny_flags[:i], *tiny_flags[i + 2 :], "--budget", "10"]) == 2
+    assert "less than one step" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"), [(b"", "empty"), (b"\x00\x01\xff" * 999, "text"), (b"one line", "")]
+)
+def test_bad_corpus(
+    content: bytes, sentence: str, tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes(content)
+    assert main(["norm=rms", *tiny_flags, "--data", str(path)]) == 2
+    printed = capsys.readouterr().err
+    assert sentence in printed
+    assert printed.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_unwritable_out(tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("a file where a folder should be")
+    assert main(["norm=rms", *tiny_flags, "--out", str(blocked / "reports")]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_list_shows_every_variant(capsys: pytest.CaptureFixture[str]) -> None:
+    from variants import registry
+
+    assert main(["--list"]) == 0
+    shown = capsys.readouterr().out
+    for slot in registry.SLOTS:
+        for name in registry.names(slot):
+            assert f"{slot}={name}" in shown
+
+
+def test_a_variant_file_dropped_in_is_found(
+    tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A throwaway norm, one file and nothing else, trains through the command and keeps the contract."""
+    from harness.testing.contract import check_variant
+    from variants import registry
+
+    name = f"throwaway_{os.getpid()}"
+    path = registry.source("norm", "rms").with_name(f"{name}.py")
+    path.write_text(registry.source("norm", "rms").read_text().replace('"rms"', f'"{name}"'))
+    try:
+        assert main([f"norm={name}", "--json", *tiny_flags]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert {run["status"] for run in result["runs"]} == {"finished"}
+        assert main(["--list"]) == 0
+        assert f"norm={name}" in capsys.readouterr().out
+        check_variant("norm", name)
+    finally:
+        path.unlink()

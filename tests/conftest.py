@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import harness.testing.typecheck  # noqa: F401 - the import hook of pyproject.toml looks it up as an attribute
+
 
 @pytest.fixture
 def small_text(tmp_path: Path) -> Path:

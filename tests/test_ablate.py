@@ -46,7 +46,7 @@ def test_one_seed_gives_no_verdict(tiny_flags: list[str], capsys: pytest.Capture
     assert main(["norm=rms", "--json", *tiny_flags, "--seeds", "1"]) == 0
     (comparison,) = json.loads(capsys.readouterr().out)["comparisons"]
     assert comparison["verdict"] is None
-    assert "one seed" in comparison["reason"]
+    assert "1 seed has no spread" in comparison["reason"]
 
 
 def test_a_diverged_run_is_a_record(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -117,8 +117,11 @@ def to_trainable_rms(model: Transformer) -> Transformer:
             norm=rms cannot train.
     """
     check_convertible(model, "layer")
-    if getattr(model.final_norm, "bias", None) is not None:
-        raise UserError("to_trainable_rms needs norms without a shift, got norm.bias=true; set norm.bias=false")
+    final_norm = cast("Any", model.final_norm)
+    if final_norm.weight is None or final_norm.bias is not None:
+        raise UserError(
+            "to_trainable_rms trains a gain and no shift, as norm=rms has; set norm.weight=true norm.bias=false"
+        )
     spec = model.spec.replace(norm=norm_choice("rms", eps_of(model)))
     new = assemble(model, spec, copy_weights(model))
     for name, dim in list(writings(new)):

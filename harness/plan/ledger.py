@@ -1,8 +1,10 @@
-"""What an arm costs, counted by structure on the meta device: FLOPs and parameters per module.
+"""What an arm costs, counted by structure on the meta device: FLOPs, parameters and bytes per module.
 
 Conventions (docs/design.md): one multiply-add is 2 FLOPs; training is 3 times forward for matmul, attention,
 conv and router terms; attention is causal; embedding lookups count 0; optimizer and auxiliary-loss FLOPs are
-not counted; norms, activations and rotations are counted apart. Formulas: docs/definitions in each variant.
+not counted; norms, activations and rotations are counted apart. Model FLOPs are what is matched; hardware FLOPs
+add the masked part of the scores, which a kernel that computes the full square does too. Formulas: definitions 3.1,
+checked against an operation-level count of every variant in tests/plan/test_profile.py.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, cast
 
-import torch
 from torch import nn
 
 from harness.model.transformer import Transformer
+from harness.plan.decode import CacheCost, cache_cost
+from harness.plan.skeleton import skeleton
+from harness.plan.traffic import Traffic, own_params, own_traffic
 from harness.spec.spec import Spec
 from variants.errors import UserError
 from variants.slots import Flops
@@ -25,11 +29,24 @@ BACKWARD = 2.0
 
 @dataclass(frozen=True)
 class ModuleCost:
-    """One module without its children: forward FLOPs per token and parameters it owns."""
+    """One module without its children: forward FLOPs per token, parameters it owns, elements it moves."""
 
     name: str
     flops: Flops
     num_params: int
+    traffic: Traffic
+
+    def to_json(self, seq_len: int) -> dict[str, Any]:
+        moved = self.traffic.bytes_per_token(seq_len)
+        done = self.flops.model + self.flops.pointwise
+        return {
+            "name": self.name,
+            "flops": self.flops.model,
+            "flops_by_kind": {kind: n for kind, n in by_kind(self.flops).items() if n},
+            "num_params": self.num_params,
+            "bytes_moved_per_token": moved,
+            "arithmetic_intensity": done / moved if moved else None,
+        }
 
 
 @dataclass(frozen=True)
@@ -42,10 +59,17 @@ class Ledger:
     total_params: int
     active_params: int
     non_embedding_params: int
+    decode_flops_per_token: float
+    cache: CacheCost
 
     @property
     def training_flops_per_token(self) -> float:
         return (1 + BACKWARD) * self.flops.model
+
+    @property
+    def hardware_flops_per_token(self) -> float:
+        """Training FLOPs of kernels that compute the full square of scores; no recomputation."""
+        return (1 + BACKWARD) * (self.flops.model + self.flops.attention_masked)
 
     @property
     def num_params(self) -> dict[str, int]:
@@ -57,8 +81,12 @@ class Ledger:
             "spec": self.spec.to_json(),
             "num_params": self.num_params,
             "training_flops_per_token": self.training_flops_per_token,
-            "forward_flops_per_token": {f.name: getattr(self.flops, f.name) for f in fields(Flops)},
-            "modules": [{"name": m.name, "flops": m.flops.model, "num_params": m.num_params} for m in self.modules],
+            "hardware_flops_per_token": self.hardware_flops_per_token,
+            "forward_flops_per_token": by_kind(self.flops),
+            "decode_flops_per_token": self.decode_flops_per_token,
+            "kv_cache_bytes_per_token": self.cache.bytes_per_token,
+            "kv_cache_bytes_at_context": self.cache.bytes_at_context,
+            "modules": [m.to_json(self.spec.seq_len) for m in self.modules],
         }
 
 
@@ -69,15 +97,8 @@ def count(spec: Spec) -> Ledger:
     Raises:
         UserError: a variant refuses the sizes, or holds a matrix whose FLOPs it does not declare.
     """
-    with torch.device("meta"):
-        model = Transformer(spec, seed=None)
-    modules = tuple(
-        ModuleCost(name, own_flops(module, name, spec.seq_len), own_params(module))
-        for name, module in model.named_modules(remove_duplicate=True)
-        if name
-    )
-    if spec.tied_head:  # the shared matrix belongs to the embedding; the head only does the FLOPs
-        modules = tuple(ModuleCost(m.name, m.flops, 0) if m.name == "head" else m for m in modules)
+    model = skeleton(spec)
+    modules = tuple(_cost(module, name, spec) for name, module in model.named_modules() if name)
     total = sum(p.numel() for p in model.parameters())
     assert sum(m.num_params for m in modules) == total, "the parts must sum to the whole"
     idle = sum(cast("Any", m).idle_params() for m in model.having("idle_params"))
@@ -89,11 +110,37 @@ def count(spec: Spec) -> Ledger:
         total_params=total,
         active_params=total - idle,
         non_embedding_params=total - tables,
+        decode_flops_per_token=decode_flops(model, spec.seq_len),
+        cache=cache_cost(model, spec.seq_len),
     )
 
 
-def own_params(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters(recurse=False))
+def _cost(module: nn.Module, name: str, spec: Spec) -> ModuleCost:
+    flops = own_flops(module, name, spec.seq_len)
+    # a tied matrix belongs to the embedding; the head only does the FLOPs
+    num_params = 0 if spec.tied_head and name == "head" else own_params(module)
+    return ModuleCost(name, flops, num_params, own_traffic(module, flops, spec.seq_len))
+
+
+def decode_flops(model: Transformer, context: int) -> float:
+    """Forward model FLOPs of one more token when `context` tokens are in the cache.
+
+    With F(t) the FLOPs per token of a text of t tokens, the whole text costs t F(t), so the next token costs
+    (t + 1) F(t + 1) - t F(t): its attention reads t + 1 keys, or the window. A module whose decoding does other
+    operations than its training pass (MLA absorbs its up-projections) declares `decode_flops(context)` instead.
+    """
+    total = 0.0
+    for name, module in model.named_modules():
+        if hasattr(module, "decode_flops"):
+            total += cast("Any", module).decode_flops(context).model
+        elif name:
+            now, then = (own_flops(module, name, n).model for n in (context, context + 1))
+            total += (context + 1) * then - context * now
+    return total
+
+
+def by_kind(flops: Flops) -> dict[str, float]:
+    return {f.name: getattr(flops, f.name) for f in fields(Flops)}
 
 
 def own_flops(module: nn.Module, name: str, seq_len: int) -> Flops:
@@ -108,10 +155,6 @@ def own_flops(module: nn.Module, name: str, seq_len: int) -> Flops:
         return Flops(router=products) if getattr(module, "role", None) == "router" else Flops(matmul=products)
     if isinstance(module, nn.Embedding) or not any(p.ndim > 1 for p in module.parameters(recurse=False)):
         return Flops()
-    return _owned_by_parent(module, name)
-
-
-def _owned_by_parent(module: nn.Module, name: str) -> Flops:
     if getattr(module, "counted_by_parent", False):
         return Flops()
     raise UserError(

@@ -105,20 +105,24 @@ def ledger_text(ledger: Ledger, source: str = "") -> str:
         f"{ledger.non_embedding_params:,} non-embedding",
         f"training FLOPs/token  {ledger.training_flops_per_token:,.0f} model (3 x forward; attention causal), "
         f"{ledger.hardware_flops_per_token:,.0f} hardware (with the masked scores)",
-        f"decode FLOPs/token    {ledger.decode_flops_per_token:,.0f} with {spec.seq_len:,} tokens in the cache",
-        f"KV cache              {_cache_text(ledger)}",
+        *_decoding(ledger),
         "forward, by kind      " + ", ".join(f"{kind} {n:,.0f}" for kind, n in by_kind(flops).items() if n),
         "bytes: one pass over one text of seq_len, 2-byte elements, every tensor moved once (harness/plan/traffic.py)",
     ]
     return "\n".join([*lines, f"numbers from {source}"] if source else lines)
 
 
-def _cache_text(ledger: Ledger) -> str:
-    cache = ledger.cache
+def _decoding(ledger: Ledger) -> list[str]:
+    cache, spec = ledger.cache, ledger.spec
+    if cache is None:
+        return ["decoding              a variant of this arm cannot decode"]
     text = f"{cache.bytes_per_token:,.0f} bytes/token of 2-byte elements, {cache.bytes_at_context:,.0f} at seq_len"
     if cache.windowed_layers:
-        text += f"; {cache.windowed_layers} of {ledger.spec.n_layers} layers stop growing at their window"
-    return text
+        text += f"; {cache.windowed_layers} of {spec.n_layers} layers stop growing at their window"
+    return [
+        f"decode FLOPs/token    {ledger.decode_flops_per_token:,.0f} with {spec.seq_len:,} tokens in the cache",
+        f"KV cache              {text}",
+    ]
 
 
 def _costs(module: ModuleCost) -> bool:
@@ -141,9 +145,10 @@ def _general(name: str) -> str:
 def _row(name: str, group: Sequence[ModuleCost], total: float, seq_len: int) -> str:
     n = len(group)
     flops, moved = group[0].flops, group[0].traffic.bytes_per_token(seq_len)
-    intensity = f"{(flops.model + flops.pointwise) / moved:>11,.1f}" if moved else f"{'-':>11}"
+    intensity = group[0].arithmetic_intensity(seq_len)
+    per_byte = f"{'-' if intensity is None else format(intensity, ',.1f'):>11}"
     share, num_params = n * flops.model / total, n * group[0].num_params
-    return f"{name:<40}{n * flops.model:>20,.0f}{share:>7.1%}{num_params:>18,}{n * moved:>14,.0f}{intensity}"
+    return f"{name:<40}{n * flops.model:>20,.0f}{share:>7.1%}{num_params:>18,}{n * moved:>14,.0f}{per_byte}"
 
 
 if __name__ == "__main__":

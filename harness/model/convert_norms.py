@@ -17,7 +17,7 @@ Swapping the class alone is a different model: the exactness is in the matrices.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
@@ -27,8 +27,7 @@ from torch.nn.utils import parametrize
 
 from harness.model.build import shape_of
 from harness.model.transformer import Transformer
-from harness.spec.layers import Choice
-from harness.spec.spec import Spec
+from harness.spec.spec import Choice, Spec
 from variants import registry
 from variants.errors import UserError
 from variants.slots import Position
@@ -58,7 +57,7 @@ def to_rms(model: Transformer) -> Transformer:
     for norm, readers in readings(model):
         fold_affine(weights, norm, readers)
     for name, dim in writings(model):
-        weights[name] = weights[name] - weights[name].mean(dim, keepdim=True)
+        weights[name] = on_stream(centre, weights[name], dim, model.spec.d_model)
     spec = model.spec.replace(norm=norm_choice("rms", eps_of(model)), tied_head=False)
     return assemble(model, spec, weights)
 
@@ -81,7 +80,7 @@ def to_crms(model: Transformer) -> Transformer:
             matrix = weights[f"{reader}.weight"]
             weights[f"{reader}.weight"] = matrix[..., :-1] - matrix[..., -1:]
     for name, dim in writings(model):
-        weights[name] = weights[name].narrow(dim, 0, weights[name].shape[dim] - 1)
+        weights[name] = on_stream(drop_last, weights[name], dim, model.spec.d_model)
     shape = shape_of(model.spec)
     spec = model.spec.replace(
         norm=norm_choice("crms", eps_of(model)),
@@ -94,14 +93,14 @@ def to_crms(model: Transformer) -> Transformer:
 
 
 class ZeroMean(nn.Module):
-    """W -> W - mean(W) over the dimension that is written to the residual stream."""
+    """W -> W centred along the residual stream, in each forward."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, d_model: int) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim, self.d_model = dim, d_model
 
     def forward(self, weight: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-        return weight - weight.mean(self.dim, keepdim=True)
+        return on_stream(centre, weight, self.dim, self.d_model)
 
 
 def to_trainable_rms(model: Transformer) -> Transformer:
@@ -126,7 +125,7 @@ def to_trainable_rms(model: Transformer) -> Transformer:
     new = assemble(model, spec, copy_weights(model))
     for name, dim in list(writings(new)):
         path, _, leaf = name.rpartition(".")
-        parametrize.register_parametrization(new.get_submodule(path), leaf, ZeroMean(dim))
+        parametrize.register_parametrization(new.get_submodule(path), leaf, ZeroMean(dim, model.spec.d_model))
     return new
 
 
@@ -179,6 +178,24 @@ def writings(model: Transformer) -> Iterator[tuple[str, int]]:
                     yield f"layers.{i}.{path}.{name}", -2 if name == "weight" else -1
 
 
+def on_stream(change: Callable[[Tensor], Tensor], weight: Tensor, dim: int, d_model: int) -> Tensor:
+    """`change`, which works on the last dimension, done along the residual stream.
+
+    `dim` is -2 for a matrix of outputs, -1 for vectors, which may stand one behind the other as experts' biases do.
+    """
+    if dim == -2:
+        return change(weight.mT).mT
+    return change(weight.unflatten(-1, (-1, d_model))).flatten(-2)
+
+
+def centre(rows: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+    return rows - rows.mean(-1, keepdim=True)
+
+
+def drop_last(rows: Float[Tensor, "... d_model"]) -> Float[Tensor, "... less"]:
+    return rows[..., :-1]
+
+
 def copy_weights(model: Transformer) -> Weights:
     """Parameters and buffers by name; a tied matrix twice, which unties it."""
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
@@ -190,7 +207,7 @@ def fold_affine(weights: Weights, norm: str, readers: list[str]) -> None:
     for reader in readers:
         matrix = weights[f"{reader}.weight"]  # (..., fan_out, d_model)
         if shift is not None and shift.any():
-            weights[f"{reader}.bias"] = weights.get(f"{reader}.bias", 0) + matrix @ shift
+            weights[f"{reader}.bias"] = weights.get(f"{reader}.bias", 0) + (matrix @ shift).flatten()
         if gain is not None:
             weights[f"{reader}.weight"] = matrix * gain
 
@@ -234,6 +251,6 @@ def eps_of(model: Transformer) -> float:
 
 def _check_centred(model: Transformer, weights: Weights) -> None:
     for name, dim in writings(model):
-        mean, size = weights[name].mean(dim).abs().max(), weights[name].abs().max()
-        if mean > 1e-5 * size:  # fp32 rounding of a centred matrix is near 1e-7 of its size; assumption
+        centred = on_stream(centre, weights[name], dim, model.spec.d_model)
+        if (centred - weights[name]).abs().max() > 1e-5 * centred.abs().max():  # fp32 rounds at 1e-7; assumption
             raise UserError(f"{name} is not centred, so the residual stream is not of zero mean; start from norm=layer")

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +58,7 @@ def role_of(module: nn.Module, path: str) -> Role:
             f"{path} has two or more dimensions and {type(module).__name__} declares no role; "
             "set `role` on the class (see variants/slots.py)"
         )
-    return role
+    return cast("Role", role)
 
 
 def generator_for(seed: int, name: str) -> torch.Generator:

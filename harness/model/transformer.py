@@ -1,7 +1,7 @@
 """The decoder-only transformer: embedding, n_layers of (attention, ffn) joined by a residual, head.
 
-It knows the slots and no variant; which layer takes which choices is the spec's to say. Parameter names are the same whatever fills a slot
-(`layers.0.attention.q.weight`), which is what lets two arms share their initial values.
+It knows the slots and no variant; which layer takes which choices is the spec's to say. Parameter names are the
+same whatever fills a slot (`layers.0.attention.q.weight`), which is what lets two arms share their initial values.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Layer(nn.Module):
         )
 
     def new_state(self, batch_size: int, max_len: int, like: Tensor) -> dict[str, State]:
-        parts = {"attention": self.attention, "ffn": self.ffn}
+        parts: dict[str, Any] = {"attention": self.attention, "ffn": self.ffn}
         return {
             name: part.new_state(batch_size, max_len, like) if hasattr(part, "new_state") else {}
             for name, part in parts.items()

@@ -36,22 +36,26 @@ class ModuleCost:
     num_params: int
     traffic: Traffic
 
+    def arithmetic_intensity(self, seq_len: int) -> float | None:
+        """FLOPs a byte at best; None for a module that moves no tensor of its own."""
+        if not self.traffic.activations:
+            return None
+        return (self.flops.model + self.flops.pointwise) / self.traffic.bytes_per_token(seq_len)
+
     def to_json(self, seq_len: int) -> dict[str, Any]:
-        moved = self.traffic.bytes_per_token(seq_len)
-        done = self.flops.model + self.flops.pointwise
         return {
             "name": self.name,
             "flops": self.flops.model,
             "flops_by_kind": {kind: n for kind, n in by_kind(self.flops).items() if n},
             "num_params": self.num_params,
-            "bytes_moved_per_token": moved,
-            "arithmetic_intensity": done / moved if moved else None,
+            "bytes_moved_per_token": self.traffic.bytes_per_token(seq_len),
+            "arithmetic_intensity": self.arithmetic_intensity(seq_len),
         }
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The cost of one spec; the modules sum to the totals."""
+    """The cost of one spec; the modules sum to the totals. FLOPs and bytes are per token of a text of seq_len."""
 
     spec: Spec
     modules: tuple[ModuleCost, ...]
@@ -59,8 +63,8 @@ class Ledger:
     total_params: int
     active_params: int
     non_embedding_params: int
-    decode_flops_per_token: float
-    cache: CacheCost
+    decode_flops_per_token: float | None  # None where a variant cannot decode
+    cache: CacheCost | None
 
     @property
     def training_flops_per_token(self) -> float:
@@ -84,8 +88,8 @@ class Ledger:
             "hardware_flops_per_token": self.hardware_flops_per_token,
             "forward_flops_per_token": by_kind(self.flops),
             "decode_flops_per_token": self.decode_flops_per_token,
-            "kv_cache_bytes_per_token": self.cache.bytes_per_token,
-            "kv_cache_bytes_at_context": self.cache.bytes_at_context,
+            "kv_cache_bytes_per_token": self.cache.bytes_per_token if self.cache else None,
+            "kv_cache_bytes_at_context": self.cache.bytes_at_context if self.cache else None,
             "modules": [m.to_json(self.spec.seq_len) for m in self.modules],
         }
 
@@ -103,6 +107,10 @@ def count(spec: Spec) -> Ledger:
     assert sum(m.num_params for m in modules) == total, "the parts must sum to the whole"
     idle = sum(cast("Any", m).idle_params() for m in model.having("idle_params"))
     tables = sum(p.numel() for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters())
+    try:
+        cache = cache_cost(model, spec.seq_len)
+    except UserError:  # a variant that cannot decode says so when it is asked for a state
+        cache = None
     return Ledger(
         spec,
         modules,
@@ -110,8 +118,8 @@ def count(spec: Spec) -> Ledger:
         total_params=total,
         active_params=total - idle,
         non_embedding_params=total - tables,
-        decode_flops_per_token=decode_flops(model, spec.seq_len),
-        cache=cache_cost(model, spec.seq_len),
+        decode_flops_per_token=decode_flops(model, spec.seq_len) if cache else None,
+        cache=cache,
     )
 
 

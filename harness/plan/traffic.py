@@ -55,7 +55,7 @@ def _size_of(norm: nn.Module) -> int:
 
 
 def _around_projections(module: nn.Module, flops: Flops, seq_len: int) -> Traffic:
-    if not flops.model and not flops.pointwise:
+    if not flops.model and not flops.activation:  # a position's rotation or bias moves with attention's tensors
         return Traffic(0.0, own_params(module))
     experts = [m for m in module.children() if getattr(m, "counted_by_parent", False)]
     moved = sum(_faced(m) for m in module.children() if isinstance(m, nn.Linear))

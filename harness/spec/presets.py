@@ -7,10 +7,10 @@ costs it as it is here. Parameter counts are tested against the classes that loa
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from harness.spec.layers import Choice, choose, layer_rule
-from harness.spec.spec import Spec
+from harness.spec.spec import Choice, Spec, choose, layer_rule
 from variants.errors import UserError, nearest
 
 
@@ -30,15 +30,11 @@ def _gpt2(n_layers: int, d_model: int, n_heads: int) -> Spec:
 _GPT2 = "; Radford et al. 2019. Exact GELU, not its tanh form (docs/decisions/0402-presets.md)"
 
 # Touvron et al. 2023, arXiv:2302.13971: pre-norm RMSNorm, SwiGLU, RoPE, no biases, untied head
-_LLAMA = Spec(
-    norm=Choice("rms"), activation=Choice("swiglu"), position=Choice("rope"), tied_head=False, bias=False
-)
+_LLAMA = Spec(norm=Choice("rms"), activation=Choice("swiglu"), position=Choice("rope"), tied_head=False, bias=False)
 
 _LLAMA_31 = _LLAMA.replace(
     norm=choose("rms", eps=1e-5),
-    position=choose(
-        "rope", theta=500_000.0, scaling="llama3", factor=8.0, original_len=8192, low_freq=1.0, high_freq=4.0
-    ),
+    position=choose("rope", theta=500_000.0, scaling="llama3", factor=8.0, original_len=8192),
     attention=choose("gqa", n_kv_heads=8),
     seq_len=131_072,
     vocab_size=128_256,
@@ -56,8 +52,19 @@ _MINIMIND = _LLAMA.replace(
 
 _MINIMIND_SOURCE = "jingyaogong/minimind at 7da201a: README.md, model/LMConfig.py, model/model.py"
 
-# mscale = 0.1 mscale_all_dim ln(factor) + 1 multiplies the scores twice (modeling_deepseek.py, DeepseekV2Attention)
-_DEEPSEEK = _LLAMA.replace(seq_len=163_840)
+_DEEPSEEK = _LLAMA.replace(
+    position=choose("rope", layout="interleaved", scaling="yarn", factor=40.0, original_len=4096, attention_factor=1.0),
+    seq_len=163_840,
+)
+
+
+def _mla(mscale_all_dim: float) -> Choice:
+    """DeepSeek's MLA. Under YaRN the scores grow by mscale^2, mscale = 0.1 mscale_all_dim ln(factor) + 1, which the
+    published code puts in the scale of attention and not in cos and sin (modeling_deepseek.py)."""
+    mscale = 0.1 * mscale_all_dim * math.log(40) + 1
+    scale = mscale**2 / math.sqrt(128 + 64)
+    return choose("mla", kv_rank=512, q_rank=1536, d_nope=128, d_rope=64, d_value=128, scale=scale)
+
 
 PRESETS: dict[str, Preset] = {
     "gpt2": Preset(_gpt2(12, 768, 12), f"config.json of openai-community/gpt2{_GPT2}"),
@@ -96,7 +103,7 @@ PRESETS: dict[str, Preset] = {
     "minimind2": Preset(_MINIMIND.replace(n_layers=16, d_model=768, d_ff=2048), _MINIMIND_SOURCE),
     "minimind2-moe": Preset(
         _MINIMIND.replace(
-            ffn=choose("deepseek", num_experts=4, num_shared=1, top_k=2, renormalise=True, balance=0.1),
+            ffn=choose("deepseek", num_experts=4, top_k=2, balance=0.1),
             n_layers=8,
             d_model=640,
             d_ff=1728,
@@ -108,7 +115,7 @@ PRESETS: dict[str, Preset] = {
             norm=choose("rms", eps=1e-5),
             position=choose("rope", theta=1e6),
             attention=choose("gqa", n_kv_heads=8),
-            ffn=choose("mixtral", num_experts=8, top_k=2),
+            ffn=Choice("mixtral"),
             n_layers=32,
             d_model=4096,
             n_heads=32,
@@ -141,7 +148,7 @@ PRESETS: dict[str, Preset] = {
             norm=Choice("rms"),
             activation=Choice("gelu"),
             position=Choice("t5"),
-            ffn=choose("mixtral", num_experts=64, top_k=2),
+            ffn=choose("mixtral", num_experts=64),
             bias=False,
             n_layers=64,
             d_model=8192,
@@ -157,10 +164,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "deepseek-v2": Preset(
         _DEEPSEEK.replace(
-            attention=choose("mla", kv_rank=512, q_rank=1536, d_nope=128, d_rope=64, d_value=128),
-            ffn=choose(
-                "deepseek", num_experts=160, num_shared=2, top_k=6, groups=8, top_groups=3, scaling=16.0
-            ),
+            attention=_mla(mscale_all_dim=0.707),
+            ffn=choose("deepseek", num_experts=160, n_shared=2, top_k=6, n_group=8, topk_group=3, routed_scaling=16.0),
             n_layers=60,
             d_model=5120,
             n_heads=128,
@@ -172,10 +177,8 @@ PRESETS: dict[str, Preset] = {
     ),
     "deepseek-v3": Preset(
         _DEEPSEEK.replace(
-            attention=choose("mla", kv_rank=512, q_rank=1536, d_nope=128, d_rope=64, d_value=128),
-            ffn=choose(
-                "deepseek_v3", num_experts=256, num_shared=1, top_k=8, groups=8, top_groups=4, scaling=2.5
-            ),
+            attention=_mla(mscale_all_dim=1.0),
+            ffn=choose("deepseek_v3", num_experts=256, top_k=8, n_group=8, topk_group=4, routed_scaling=2.5),
             n_layers=61,
             d_model=7168,
             n_heads=128,

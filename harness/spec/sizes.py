@@ -13,8 +13,7 @@ import dataclasses
 import re
 from dataclasses import dataclass
 
-from harness.spec.layers import Choice, LayerRule, Value
-from harness.spec.spec import Spec
+from harness.spec.spec import Choice, LayerRule, Spec, Value
 from variants.errors import UserError, nearest
 
 SIZES: dict[str, tuple[int, int]] = {  # name: (n_layers, d_model)

@@ -18,8 +18,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from harness.spec.layers import Choice, Value
-from harness.spec.spec import MODEL_OPTIONS, Spec
+from harness.spec.spec import MODEL_OPTIONS, Choice, Spec, Value
 from variants import registry
 from variants.errors import UserError, nearest
 

@@ -1,11 +1,12 @@
 """Softmax attention over heads, the part that mha and its relatives share.
 
-A = softmax(q k^T / sqrt(d_head) + bias + causal mask) v. Vaswani et al. 2017, arXiv:1706.03762.
+A = softmax(scale q k^T + bias + causal mask) v, scale = 1 / sqrt(d_head). Vaswani et al. 2017, arXiv:1706.03762.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from variants.errors import UserError
 from variants.slots import Context, Flops, Linear, MakeNorm, Shape, State, causal_keys, visible
 
+QKNorm = Literal["none", "head", "full"]
+
 
 def attend(
     q: Float[Tensor, "batch heads time d_head"],
@@ -23,20 +26,51 @@ def attend(
     context: Context,
     *,
     window: int | None = None,
+    scale: float | None = None,
+    softcap: float | None = None,
 ) -> Float[Tensor, "batch heads time d_value"]:
-    """Causal attention through torch's fused kernel; a query head uses kv head floor(head * kv_heads / heads)."""
-    time = q.shape[2]
-    bias = context.encoding.bias
-    grouped = k.shape[1] != q.shape[1]
+    """Causal attention; a query head uses kv head floor(head * kv_heads / heads).
+
+    It runs through torch's fused kernel, which has no place for a soft cap: that is computed step by
+    step. d_value may not exceed d_head; smaller ones are padded, because the fast kernels take one
+    size (measured on a CPU: 4 times faster than unpadded). scale None is 1 / sqrt(d_head).
+    """
+    d_head, d_value = q.shape[-1], v.shape[-1]
+    assert d_value <= d_head, (d_value, d_head)
+    scale = 1 / math.sqrt(d_head) if scale is None else scale
+    if softcap is not None:
+        return _attend_capped(q, k, v, context, window, scale, softcap)
+    v = F.pad(v, (0, d_head - d_value)) if d_value < d_head else v
     windowed = window is not None and window < context.num_keys
-    if bias is None and not windowed and time == context.num_keys and context.positions.ndim == 1:
-        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
+    whole = q.shape[2] == context.num_keys and context.positions.ndim == 1
+    causal = whole and not windowed and context.encoding.bias is None
+    mask = None if causal else mask_of(context, q.dtype, window)
+    y = F.scaled_dot_product_attention(
+        q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=k.shape[1] != q.shape[1]
+    )
+    return y[..., :d_value]
+
+
+def mask_of(context: Context, dtype: torch.dtype, window: int | None) -> Tensor:
+    """What SDPA calls the mask: True where a key is seen, or the position's bias there and -inf elsewhere."""
     mask = visible(context.positions, context.num_keys, window)
     if mask.ndim == 3:
         mask = mask[:, None]  # (B, 1, T, K)
-    if bias is not None:
-        mask = bias.to(q.dtype).masked_fill(~mask, -torch.inf)
-    return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, enable_gqa=grouped)
+    bias = context.encoding.bias
+    return mask if bias is None else torch.where(mask, bias.to(dtype), -torch.inf)
+
+
+def _attend_capped(
+    q: Tensor, k: Tensor, v: Tensor, context: Context, window: int | None, scale: float, softcap: float
+) -> Tensor:
+    """softmax(cap tanh(scale q k^T / cap) + bias) v: the cap is on the scores alone. Gemma 2, arXiv:2408.00118."""
+    groups = q.shape[1] // k.shape[1]
+    k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    scores = softcap * torch.tanh(q @ k.transpose(-1, -2) * (scale / softcap))  # (B, H, T, K)
+    mask = mask_of(context, scores.dtype, window)
+    scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
+    weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    return weights.to(v.dtype) @ v
 
 
 def remember(cache: Tensor, new: Tensor, positions: Tensor) -> None:
@@ -48,11 +82,26 @@ def remember(cache: Tensor, new: Tensor, positions: Tensor) -> None:
         cache.scatter_(2, index, new)
 
 
+def check_positive(**options: float | None) -> None:
+    """Raises `UserError` for an option of attention that is set and not above 0."""
+    for name, value in options.items():
+        if value is not None and value <= 0:
+            raise UserError(f"attention.{name} must be positive, got {value}")
+
+
 class HeadAttention(nn.Module):
     """Queries in `n_heads` heads, keys and values in `n_kv_heads`, an optional window and QK-norm.
 
-    qk_norm "head" normalises q and k over d_head with one gain for all heads (Qwen3); "full" over
-    all heads together (OLMo 2); both before the rotation.
+    n_heads * d_head need not be d_model.
+
+    Args:
+        n_kv_heads: heads of keys and values; each serves n_heads / n_kv_heads query heads.
+        window: how many keys a query sees, itself included; None is all of them.
+        qk_norm: a norm of q and k before the rotation. head, over d_head with one gain for all heads
+            (Qwen3); full, over all heads together (OLMo 2).
+        bias: biases on the four projections; None is the model's.
+        softcap: scores s become softcap tanh(s / softcap); None is no cap.
+        scale: what scores are multiplied by; None is 1 / sqrt(d_head).
     """
 
     def __init__(
@@ -62,21 +111,23 @@ class HeadAttention(nn.Module):
         *,
         n_kv_heads: int,
         window: int | None = None,
-        qk_norm: Literal["none", "head", "full"] = "none",
+        qk_norm: QKNorm = "none",
+        bias: bool | None = None,
+        softcap: float | None = None,
+        scale: float | None = None,
     ) -> None:
         super().__init__()
         if n_kv_heads < 1 or shape.n_heads % n_kv_heads:
             raise UserError(f"attention.n_kv_heads must divide n_heads = {shape.n_heads}, got {n_kv_heads}")
-        if window is not None and window < 1:
-            raise UserError(f"attention.window must be at least 1 key, got {window}")
+        check_positive(window=window, softcap=softcap, scale=scale)
+        bias = shape.bias if bias is None else bias
         self.n_heads, self.n_kv_heads, self.d_head = shape.n_heads, n_kv_heads, shape.d_head
-        self.window = window
+        self.window, self.softcap, self.scale, self.qk_norm = window, softcap, scale, qk_norm
         q_size, kv_size = shape.n_heads * shape.d_head, n_kv_heads * shape.d_head
-        self.q = Linear(shape.d_model, q_size, bias=shape.bias)
-        self.k = Linear(shape.d_model, kv_size, bias=shape.bias)
-        self.v = Linear(shape.d_model, kv_size, bias=shape.bias)
-        self.out = Linear(q_size, shape.d_model, bias=shape.bias, role="output")
-        self.qk_norm = qk_norm
+        self.q = Linear(shape.d_model, q_size, bias=bias)
+        self.k = Linear(shape.d_model, kv_size, bias=bias)
+        self.v = Linear(shape.d_model, kv_size, bias=bias)
+        self.out = Linear(q_size, shape.d_model, bias=bias, role="output")
         if qk_norm == "head":
             self.q_norm, self.k_norm = make_norm(shape.d_head), make_norm(shape.d_head)
         elif qk_norm == "full":
@@ -97,7 +148,7 @@ class HeadAttention(nn.Module):
             remember(state["k"], k, context.positions)
             remember(state["v"], v, context.positions)
             k, v = state["k"][:, :, : context.num_keys], state["v"][:, :, : context.num_keys]
-        y = attend(q, k, v, context, window=self.window)  # (B, H, T, d_head)
+        y = attend(q, k, v, context, window=self.window, scale=self.scale, softcap=self.softcap)  # (B, H, T, d_head)
         return self.out(y.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
@@ -111,4 +162,10 @@ class HeadAttention(nn.Module):
         # q k^T and the weighted sum of v: 2 multiply-adds of d_head a head and visible key
         per_key = 4.0 * self.n_heads * self.d_head
         keys = causal_keys(seq_len, self.window)
-        return Flops(attention=per_key * keys, attention_masked=per_key * (seq_len - keys))
+        capping = 3.0 * self.n_heads * keys if self.softcap is not None else 0.0  # divide, tanh, multiply
+        scores = Flops(attention=per_key * keys, attention_masked=per_key * (seq_len - keys), activation=capping)
+        if self.qk_norm != "head":
+            return scores
+        # a norm counts itself once a token; here it is called once a head
+        q_norm, k_norm = (cast("Any", norm).flops(seq_len) for norm in (self.q_norm, self.k_norm))
+        return scores + q_norm * (self.n_heads - 1) + k_norm * (self.n_kv_heads - 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -13,30 +13,33 @@ from variants.errors import UserError
 from variants.registry import register
 from variants.slots import Activation, Flops, Linear, MakeActivation, Role, Shape, State
 
+Start = Literal["identity", "default"]
+
 
 class CausalConv(nn.Module):
-    """c_t = sum_j kernel_j * u_{t-j} + bias, one kernel a channel, zeros before the text.
+    """c_t = sum_j weight[:, j] * u_{t-j} + bias, one kernel a channel, zeros before the text.
 
-    `weight` (kernel, channels) starts at the identity: 1 for the present token, 0 for the past.
+    `weight` (channels, kernel) starts at the identity, 1 for the present token and 0 for the past, or is drawn as
+    torch draws a depthwise kernel; `bias` starts at zero.
     """
 
-    role: Role = "constant"
-
-    def __init__(self, channels: int, kernel: int) -> None:
+    def __init__(self, channels: int, kernel: int, start: Start) -> None:
         super().__init__()
-        weight = torch.zeros(kernel, channels)
-        weight[0] = 1.0
-        self.weight = nn.Parameter(weight)
+        self.role: Role = "constant" if start == "identity" else "conv"
+        self.weight = nn.Parameter(torch.zeros(channels, kernel))
         self.bias = nn.Parameter(torch.zeros(channels))
+        with torch.no_grad():
+            self.weight[:, 0] = 1.0
 
     def forward(self, u: Float[Tensor, "batch time channels"], past: Tensor | None = None) -> Tensor:
         """`past` (batch, kernel-1, channels) holds the inputs before the first; zeros when None."""
-        reach, time = len(self.weight) - 1, u.shape[1]
-        padded = F.pad(u, (0, 0, reach, 0)) if past is None else torch.cat((past, u), dim=1)
-        c = torch.addcmul(self.bias, self.weight[0], u)
-        for j in range(1, reach + 1):
-            c = torch.addcmul(c, self.weight[j], padded[:, reach - j : reach - j + time])
-        return c
+        channels, kernel = self.weight.shape
+        if past is None:
+            past = u.new_zeros(len(u), kernel - 1, channels)
+        # as an image of one row, whose channels lie last in memory: no transposition, and oneDNN's fast path
+        row = torch.cat((past, u), dim=1).transpose(1, 2).unsqueeze(2)  # (B, C, 1, kernel-1 + T)
+        c = F.conv2d(row, self.weight.flip(1)[:, None, None], self.bias, groups=channels)
+        return c.squeeze(2).transpose(1, 2)
 
     def flops(self, seq_len: int) -> Flops:
         return Flops(conv=2.0 * self.weight.numel())
@@ -44,38 +47,61 @@ class CausalConv(nn.Module):
 
 @register("ffn", "mixffn")
 class MixFFN(nn.Module):
-    """MixFFN: y = W_down act(conv(W_up x)), conv causal and depthwise, starting at the identity (the dense FFN).
+    """MixFFN: y = W_down act(conv(W_up x)), conv causal and depthwise; gated, W_down act(W_gate x, conv(W_up x)).
 
-    The causal form of SegFormer's Mix-FFN (Xie et al. 2021, arXiv:2105.15203), whose convolution
-    is two-dimensional and looks both ways. A gated activation convolves its up branch.
+    The causal form of SegFormer's Mix-FFN (Xie et al. 2021, arXiv:2105.15203), whose convolution is two-dimensional
+    and looks both ways. From the identity start it is the dense FFN until it learns otherwise.
 
     Args:
         kernel: tokens the convolution sees, the present one included.
+        start: of the kernels: identity, or default, torch's U(-1/sqrt(kernel), 1/sqrt(kernel)).
+        on: what a gated activation's convolution is applied to; both, as in Canon-D, is two convolutions.
     """
 
-    def __init__(self, shape: Shape, make_activation: MakeActivation, *, kernel: int = 3) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        make_activation: MakeActivation,
+        *,
+        kernel: int = 3,
+        start: Start = "identity",
+        on: Literal["up", "gate", "both"] = "up",
+    ) -> None:
         super().__init__()
         if kernel < 1:
             raise UserError(f"ffn.kernel must be at least 1 token, got {kernel}")
         self.activation = make_activation()
-        self.d_ff, self.kernel = shape.d_ff, kernel
         gated = cast("Activation", self.activation).num_projections == 2
+        if on != "up" and not gated:
+            raise UserError(f"ffn.on={on} needs a gated activation such as swiglu; leave it out, or choose one")
+        self.d_ff, self.kernel = shape.d_ff, kernel
         self.gate = Linear(shape.d_model, shape.d_ff, bias=shape.bias) if gated else None
         self.up = Linear(shape.d_model, shape.d_ff, bias=shape.bias)
-        self.conv = CausalConv(shape.d_ff, kernel)
+        self.conv = CausalConv(shape.d_ff, kernel, start) if on != "gate" else None
+        self.gate_conv = CausalConv(shape.d_ff, kernel, start) if on != "up" else None
         self.down = Linear(shape.d_ff, shape.d_model, bias=shape.bias, role="output")
 
     def forward(
         self, x: Float[Tensor, "batch time d_model"], state: State | None = None
     ) -> Float[Tensor, "batch time d_model"]:
-        u = self.up(x)
-        c = self.conv(u, None if state is None else state["past"])
-        if state is not None:
-            state["past"] = torch.cat((state["past"], u), dim=1)[:, u.shape[1] :]
-        return self.down(self.activation(c) if self.gate is None else self.activation(self.gate(x), c))
+        u = self._convolve(self.conv, self.up(x), state, "past")
+        if self.gate is None:
+            return self.down(self.activation(u))
+        return self.down(self.activation(self._convolve(self.gate_conv, self.gate(x), state, "gate_past"), u))
+
+    def _convolve(self, conv: CausalConv | None, u: Tensor, state: State | None, name: str) -> Tensor:
+        if conv is None:
+            return u
+        if state is None:
+            return conv(u)
+        past = state[name]
+        state[name] = torch.cat((past, u), dim=1)[:, u.shape[1] :]
+        return conv(u, past)
 
     def new_state(self, batch_size: int, max_len: int, like: Tensor) -> State:
-        return {"past": like.new_zeros(batch_size, self.kernel - 1, self.d_ff)}
+        names = {"past": self.conv, "gate_past": self.gate_conv}
+        size = (batch_size, self.kernel - 1, self.d_ff)
+        return {name: like.new_zeros(size) for name, conv in names.items() if conv is not None}
 
     def flops(self, seq_len: int) -> Flops:
         return Flops(activation=self.d_ff * cast("Activation", self.activation).flops_per_unit)

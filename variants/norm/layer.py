@@ -13,9 +13,9 @@ from variants.slots import Flops
 
 @register("norm", "layer")
 class LayerNorm(nn.Module):
-    """LayerNorm: y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias, over the last dimension.
+    """LayerNorm: y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias. Ba, Kiros and Hinton 2016, arXiv:1607.06450.
 
-    var is the biased variance. Ba, Kiros and Hinton 2016, arXiv:1607.06450.
+    Over the last dimension; var is the biased variance. Statistics of low-precision input are fp32.
 
     Args:
         size: length of the normalised dimension.

@@ -13,9 +13,9 @@ from variants.slots import Flops
 
 @register("norm", "rms")
 class RMSNorm(nn.Module):
-    """RMSNorm: y = x / sqrt(mean(x^2) + eps) * weight, over the last dimension.
+    """RMSNorm: y = x / sqrt(mean(x^2) + eps) * weight. Zhang and Sennrich 2019, arXiv:1910.07467, equation 4.
 
-    Zhang and Sennrich 2019, arXiv:1910.07467, equation 4; eps inside the root.
+    Over the last dimension; eps inside the root. Statistics of low-precision input are fp32.
 
     Args:
         size: length of the normalised dimension.

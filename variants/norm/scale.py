@@ -34,7 +34,7 @@ class ScaleNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "... size"]) -> Float[Tensor, "... size"]:
         unit = F.normalize(widen(x), dim=-1, eps=self.eps)
-        return (unit * (self.weight * math.sqrt(self.size))).to(x.dtype)
+        return (unit * (widen(self.weight) * math.sqrt(self.size))).to(x.dtype)
 
     def flops(self, seq_len: int) -> Flops:
         # square, sum, scale by one number: 3 operations an element

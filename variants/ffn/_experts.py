@@ -1,0 +1,132 @@
+"""Expert FFNs with stacked matrices, and the way tokens travel to the experts they chose and back.
+
+No mask is looped over: the visits are sorted by expert, each expert runs once on its slice, and the results are
+gathered back by the inverse permutation (MegaBlocks' dropless dispatch; Gale et al. 2022, arXiv:2211.15841). Nothing
+is added by atomics, so the same seed gives the same bits on a GPU too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from variants.slots import Activation, Flops, MakeActivation, Role, Shape
+
+
+class ExpertLinear(nn.Module):
+    """y = W_i x (+ b_i), one matrix an expert: weight (num_experts, fan_out, fan_in).
+
+    `bias` is kept flat, (num_experts * fan_out): one dimension, so it starts at zero and does not decay.
+    """
+
+    counted_by_parent = True  # how many tokens come is the parent's to know
+
+    def __init__(self, num_experts: int, fan_in: int, fan_out: int, *, bias: bool, role: Role = "input") -> None:
+        super().__init__()
+        self.role: Role = role
+        self.weight = nn.Parameter(torch.empty(num_experts, fan_out, fan_in))
+        self.bias = nn.Parameter(torch.zeros(num_experts * fan_out)) if bias else None
+
+    def each(self) -> list[tuple[Tensor, Tensor | None]]:
+        """(W_i, b_i) of every expert; unbound at once, so that the backward stacks the gradients once."""
+        weights = self.weight.unbind(0)
+        if self.bias is None:
+            return [(weight, None) for weight in weights]
+        return list(zip(weights, self.bias.view(len(weights), -1).unbind(0), strict=True))
+
+
+class Experts(nn.Module):
+    """num_experts FFNs of width d_ff: W_down act(W_up x), or gated W_down act(W_gate x, W_up x)."""
+
+    def __init__(self, shape: Shape, make_activation: MakeActivation, num_experts: int) -> None:
+        super().__init__()
+        d, d_ff = shape.d_model, shape.d_ff
+        self.shape, self.num_experts = shape, num_experts
+        self.activation = make_activation()
+        gated = cast("Activation", self.activation).num_projections == 2
+        self.gate = ExpertLinear(num_experts, d, d_ff, bias=shape.bias) if gated else None
+        self.up = ExpertLinear(num_experts, d, d_ff, bias=shape.bias)
+        self.down = ExpertLinear(num_experts, d_ff, d, bias=shape.bias, role="output")
+
+    def run(self, rows: Sequence[Tensor]) -> list[Tensor]:
+        """Each expert on its own rows; (n_i, d_model) in and out."""
+        into = (self.up,) if self.gate is None else (self.gate, self.up)
+        outputs = []
+        for x, down, *projections in zip(rows, self.down.each(), *(m.each() for m in into), strict=True):
+            if len(x) == 0:  # nobody came: left out of the graph, and the gradient is zero
+                outputs.append(x)
+                continue
+            hidden = self.activation(*(F.linear(x, *p) for p in projections))
+            outputs.append(F.linear(hidden, *down))
+        return outputs
+
+    def mix(
+        self,
+        tokens: Float[Tensor, "tokens d_model"],
+        weights: Float[Tensor, "tokens top_k"],
+        chosen: Int[Tensor, "tokens top_k"],
+    ) -> tuple[Float[Tensor, "tokens d_model"], Int[Tensor, "experts_and_nobody"]]:
+        """y_n = sum_j weights[n, j] FFN_chosen[n, j](tokens[n]), and how many visits each expert had.
+
+        The choice `num_experts` stands for nobody: such a visit adds nothing and is counted in the last place.
+        """
+        visits = chosen.flatten()
+        order = visits.argsort(stable=True)  # the visits sorted by expert
+        places = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=order.device))
+        visitor = order // chosen.shape[1]
+        load = visits.bincount(minlength=self.num_experts + 1)
+        sizes = load.tolist()  # the one wait for the device
+        *rows, dropped = _ToVisits.apply(tokens, visitor, places.view_as(chosen)).split(sizes)  # pyright: ignore
+        shares = weights.flatten().index_select(0, order)[:, None].split(sizes)
+        outputs = [y * share for y, share in zip(self.run(rows), shares, strict=False) if len(y)]
+        if len(dropped):
+            outputs.append(torch.zeros_like(dropped, dtype=outputs[0].dtype if outputs else tokens.dtype))
+        return cast("Tensor", _FromVisits.apply(torch.cat(outputs), visitor, places.view_as(chosen))), load
+
+    def expert_flops(self, visits: float) -> Flops:
+        """Of one token that visits `visits` experts; the router's own are counted by its Linear."""
+        matrices, units = 2 if self.gate is None else 3, visits * self.shape.d_ff
+        return Flops(
+            matmul=2.0 * matrices * self.shape.d_model * units,
+            activation=units * cast("Activation", self.activation).flops_per_unit,
+        )
+
+    def params_per_expert(self) -> int:
+        stacks = [m for m in (self.gate, self.up, self.down) if m is not None]
+        return sum(p.numel() for m in stacks for p in m.parameters()) // self.num_experts
+
+
+class _ToVisits(torch.autograd.Function):
+    """rows[v] = tokens[visitor[v]]; backward is `_FromVisits`, as the two matrices are each other's transpose.
+
+    `visitor` (visits,) is the token of a visit, `places` (tokens, top_k) where a token's visits stand.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, tokens: Tensor, visitor: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(places)
+        return tokens.index_select(0, visitor)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (places,) = ctx.saved_tensors
+        return F.embedding_bag(places, grads[0], mode="sum"), None, None
+
+
+class _FromVisits(torch.autograd.Function):
+    """tokens[n] = sum_j rows[places[n, j]], in the order of j; backward is `_ToVisits`."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, visitor: Tensor, places: Tensor) -> Tensor:
+        ctx.save_for_backward(visitor)
+        return F.embedding_bag(places, rows, mode="sum")
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (visitor,) = ctx.saved_tensors
+        return grads[0].index_select(0, visitor), None, None

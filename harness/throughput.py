@@ -177,9 +177,10 @@ def _row_text(row: Row) -> str:
 def _arm_lines(arm: ArmFacts) -> list[str]:
     memory = arm.peak_memory
     peak = "unknown" if memory.total_bytes is None else f"{memory.total_bytes / 2**20:,.1f} MiB"
+    cache = "none" if arm.kv_bytes_per_token is None else f"{arm.kv_bytes_per_token:,.0f} bytes/token"
     lines = [
         f"{arm.arm}: {arm.kernels.text}",
-        f"  peak memory of a training step {peak} ({memory.how}); KV cache {arm.kv_bytes_per_token:,.0f} bytes/token",
+        f"  peak memory of a training step {peak} ({memory.how}); KV cache {cache}",
     ]
     if arm.compile_seconds is not None:
         lines.append(f"  compiled in {arm.compile_seconds:.1f} s")

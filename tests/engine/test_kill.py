@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-FLAGS = "norm=rms --json --size 1x16 --heads 2 --seq-len 16 --tokens-per-step 64 --steps 1500 --seeds 2".split()
+SIZE = ["--size", "1x16", "--heads", "2", "--seq-len", "16"]
+FLAGS = ["norm=rms", "--json", *SIZE, "--tokens-per-step", "64", "--steps", "1500", "--seeds", "2"]
 
 
 def command(text: Path, out: Path) -> list[str]:

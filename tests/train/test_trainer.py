@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_schedule_rises_and_ends_at_the_last_step() -> None:
     rates = [learning_rate(recipe, step, 100) for step in range(100)]
     assert rates[0] == pytest.approx(0.2)
     assert max(rates) == rates[9] == pytest.approx(2.0)
-    assert all(a > b for a, b in zip(rates[9:], rates[10:], strict=False))
+    assert all(a > b for a, b in itertools.pairwise(rates[9:]))
     assert rates[-1] == pytest.approx(0.2)
     # oracle: torch's own cosine schedule over the 90 steps after the warm-up
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2.0)
@@ -112,7 +113,7 @@ def test_schedule_rises_and_ends_at_the_last_step() -> None:
 
 
 def test_one_step_is_clipped_adamw() -> None:
-    """Against the update written out (Loshchilov and Hutter 2017, algorithm 2; first step, so m-hat = g, v-hat = g^2)."""
+    """Against the update written out (Loshchilov and Hutter 2017, algorithm 2), where m-hat = g and v-hat = g^2."""
     torch.manual_seed(0)
     recipe = Recipe(lr=0.01, warmup=0.01, clip=0.5)
     model = Transformer(SPEC, seed=0).double()

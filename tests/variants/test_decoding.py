@@ -18,11 +18,11 @@ ATTENTIONS = {"mha": {}, "gqa": {"n_kv_heads": 2}, "mqa": {}, "mla": {"q_rank": 
 
 
 def shake(module: nn.Module) -> None:
-    """Move every parameter, so that no table, gain or bias is trivially 0 or 1."""
+    """Draw every parameter, so that no table, gain or bias is trivially 0 or 1, and none is left undrawn."""
     generator = torch.Generator().manual_seed(5)
     with torch.no_grad():
         for p in module.parameters():
-            p.add_(torch.randn(p.shape, generator=generator, dtype=p.dtype), alpha=0.2)
+            p.copy_(0.2 * torch.randn(p.shape, generator=generator, dtype=p.dtype) + 0.5 * (p.ndim < 2))
 
 
 def model_of(position: str, attention: str) -> tuple[Transformer, Tensor]:

@@ -72,7 +72,7 @@ class Arm:
         self.compile_seconds = self._compile() if settings.compiled else None
         self.peak_memory = self._peak_memory()
         element = self.model.embedding.weight.element_size() / ELEMENT_BYTES
-        self.kv_bytes_per_token = ledger.cache.bytes_per_token * element
+        self.kv_bytes_per_token = ledger.cache.bytes_per_token * element if ledger.cache else None
 
     def restore(self) -> None:
         """Give the model back as it came: training steps move routers' biases, which are buffers."""

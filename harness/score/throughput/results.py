@@ -52,7 +52,7 @@ class Row:
 class ArmFacts:
     """What an arm holds. `kv_bytes_per_token` in the dtype that was run; `compile_seconds` None when eager.
 
-    `routing` says whether the experts of a mixture were chosen by trained routers. `decode_fits` has
+    The former is None for a variant that cannot decode. `routing` says whether the experts of a mixture were chosen by trained routers. `decode_fits` has
     (batch size, latency = a + b context), None where there were too few contexts.
     """
 
@@ -61,7 +61,7 @@ class ArmFacts:
     kernels: KernelMode
     routing: Literal["none", "trained", "random"]
     peak_memory: PeakMemory
-    kv_bytes_per_token: float
+    kv_bytes_per_token: float | None
     compile_seconds: float | None
     decode_fits: tuple[tuple[int, LatencyFit | None], ...]
 

@@ -96,11 +96,11 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
 def plan_for(args: argparse.Namespace, vocab_size: int) -> Plan:
     """The matched plan of the flags, for a tokenizer of `vocab_size`."""
-    baseline = resize(preset(args.baseline), args.size, heads=args.heads)
+    baseline = resize(preset(args.baseline), args.size, heads=args.heads, seq_len=args.seq_len)
     return plan_study(
         args.tokens,
         args.baseline,
-        baseline.replace(seq_len=args.seq_len, vocab_size=vocab_size),
+        baseline.replace(vocab_size=vocab_size),
         recipe_of(args),
         args.match,
         budget=args.budget or DEFAULT_BUDGET,

@@ -113,9 +113,7 @@ def test_budget_too_small(tiny_flags: list[str], tmp_path: Path, capsys: pytest.
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("content", "sentence"), [(b"", "empty"), (b"\x00\x01\xff" * 999, "text"), (b"one line", "")]
-)
+@pytest.mark.parametrize(("content", "sentence"), [(b"", "empty"), (b"\x00\x01\xff" * 999, "text"), (b"one line", "")])
 def test_bad_corpus(
     content: bytes, sentence: str, tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -57,8 +57,11 @@ def test_imports_point_left(path: Path) -> None:
 
 @pytest.mark.parametrize("room", WITHOUT_TORCH)
 def test_rooms_without_torch(room: str) -> None:
-    files = [f"harness.{p.relative_to(ROOT / 'harness').with_suffix('')}".replace("/", ".")
-             for p in FILES if p.relative_to(ROOT).parts[:2] in {("harness", room), ("harness", f"{room}.py")}]
+    files = [
+        f"harness.{p.relative_to(ROOT / 'harness').with_suffix('')}".replace("/", ".")
+        for p in FILES
+        if p.relative_to(ROOT).parts[:2] in {("harness", room), ("harness", f"{room}.py")}
+    ]
     code = f"import sys, importlib\nfor m in {files!r}: importlib.import_module(m)\nassert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr

@@ -60,6 +60,11 @@ def canonical(slot: str, name: str) -> str:
     return stem
 
 
+def forget(slot: str, name: str) -> None:
+    """Undo `register`, so that another class may take the name."""
+    _registered.pop((slot, name), None)
+
+
 def source(slot: str, name: str) -> Path:
     """The file that holds a variant. Raises `UserError` when there is none."""
     return _ROOT / slot / f"{canonical(slot, name)}.py"

@@ -17,7 +17,7 @@ from variants.errors import UserError
 DEFAULT_BUDGET = 1e12
 """Training FLOPs a run: about 20 to 40 seconds on one core. docs/decisions/0002-default-recipe.md."""
 
-DEFAULT_SEEDS = 4
+DEFAULT_SEEDS = 8
 """Paired seeds; the half-widths they give are measured in docs/decisions/0002-default-recipe.md."""
 
 DEFAULT_MARGIN = 0.01
@@ -91,9 +91,7 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FLOPS",
         help=f"training FLOPs of each run, e.g. 1e12; default {DEFAULT_BUDGET:.0e}",
     )
-    length.add_argument(
-        "--steps", type=positive(int), metavar="N", help="steps of the baseline, instead of a budget"
-    )
+    length.add_argument("--steps", type=positive(int), metavar="N", help="steps of the baseline, instead of a budget")
     budget.add_argument(
         "--match",
         default="flops",

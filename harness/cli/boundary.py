@@ -26,6 +26,9 @@ def run_command(command: Callable[[], int]) -> int:
         return command()
     except UserError as error:
         return _say(str(error), 2)
+    except BrokenPipeError:  # whoever read our output, head say, has seen enough
+        sys.stdout = None  # so that the interpreter does not try to flush it
+        return 0
     except (StoreError, OSError) as error:
         return _say(f"cannot go on: {error}", 1)
     except Terminated:

@@ -9,7 +9,6 @@ from typing import Any
 from harness.analyse.comparison import Comparison
 from harness.analyse.comparison import to_json as comparison_json
 from harness.analyse.sentences import verdict_sentence
-from harness.plan.ledger import Ledger
 from harness.records.record import StudyRecord, StudyRun, to_json
 from variants import registry
 
@@ -102,23 +101,3 @@ def document(
         ],
         "comparisons": [comparison_json(c) for c in comparisons],
     }
-
-
-def ledger_text(ledger: Ledger) -> str:
-    """The ledger as a table: one row a module that costs something, and the totals."""
-    total = ledger.flops.model
-    lines = [f"{'module':<34}{'forward FLOPs/token':>20}{'share':>8}{'parameters':>14}"]
-    for module in ledger.modules:
-        if module.flops.model or module.num_params:
-            share = module.flops.model / total
-            lines.append(f"{module.name:<34}{module.flops.model:>20,.0f}{share:>8.1%}{module.num_params:>14,}")
-    lines += [
-        f"{'total':<34}{total:>20,.0f}{1:>8.1%}{ledger.total_params:>14,}",
-        "",
-        f"training FLOPs per token {ledger.training_flops_per_token:,.0f} (3 x forward; attention causal)",
-        f"parameters: {ledger.total_params:,} total, {ledger.active_params:,} active, "
-        f"{ledger.non_embedding_params:,} non-embedding; d_ff {ledger.spec.d_ff}",
-        f"beside them, never matched: norms {ledger.flops.norm:,.0f}, activations {ledger.flops.activation:,.0f}, "
-        f"rotations {ledger.flops.rotation:,.0f} FLOPs per token",
-    ]
-    return "\n".join(lines)

@@ -130,9 +130,7 @@ def region(num_targets: int, train: int, max_targets: int, name: str) -> tuple[i
     return first * train, count * train
 
 
-def target_nats(
-    model: Transformer, tokens: np.ndarray, start: int, count: int, context: int, mode: Mode
-) -> np.ndarray:
+def target_nats(model: Transformer, tokens: np.ndarray, start: int, count: int, context: int, mode: Mode) -> np.ndarray:
     """(count,) nats of targets start .. start + count - 1, from windows of `context` inputs.
 
     Sliding advances by a quarter of the training length, or half the context where that is less.

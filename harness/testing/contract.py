@@ -1,16 +1,16 @@
 """What every variant must do, whoever wrote it. A file dropped into variants/SLOT/ is checked by all of these.
 
-    from harness.testing.contract import CHECKS, check_variant
-    check_variant("norm", "mine")
+from harness.testing.contract import CHECKS, check_variant
+check_variant("norm", "mine")
 """
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
 import inspect
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -41,8 +41,8 @@ def spec_of(slot: str, name: str, **options: Any) -> Spec:
 
 
 def sees_the_future(slot: str, name: str) -> bool:
-    """Whether a variant declares that it is not causal (`sees_the_future = True`)."""
-    return getattr(registry.get(slot, name), "sees_the_future", False)
+    """Whether a variant declares that it is not causal (`leaks = True`)."""
+    return getattr(registry.get(slot, name), "leaks", False)
 
 
 def tokens(batch: int = 3, time: int = 16) -> Tensor:
@@ -154,42 +154,41 @@ def counts_its_flops(slot: str, name: str) -> None:
 def shares_no_cache(slot: str, name: str) -> None:
     """Two instances with different options do not disturb each other, whichever was used first."""
     for option, parameter in registry.options(slot, name).items():
-        other = _other_value(parameter)
+        specs = spec_of(slot, name), spec_of(slot, name, **{option: _other_value(parameter)})
         try:
-            specs = spec_of(slot, name), spec_of(slot, name, **{option: other})
-            _outputs(*specs)
+            there = _outputs_anew(slot, name, specs)
         except UserError:
             continue  # the other value is not valid at this size
-        _forget(slot, name)
-        there = _outputs(*specs)
-        _forget(slot, name)
-        back = _outputs(*reversed(specs))
-        assert all(torch.equal(a, b) for a, b in zip(there, reversed(back), strict=True)), (
+        back = _outputs_anew(slot, name, specs[::-1])[::-1]
+        assert all(torch.equal(a, b) for a, b in zip(there, back, strict=True)), (
             f"the outputs of two values of {option} depend on which was used first"
         )
 
 
-def _outputs(*specs: Spec) -> list[Tensor]:
-    return [Transformer(spec, seed=0).eval()(tokens()) for spec in specs]
-
-
-def _forget(slot: str, name: str) -> None:
-    """Import the variant anew, so that anything it keeps at module or class level is gone."""
-    importlib.reload(inspect.getmodule(registry.get(slot, name)))  # pyright: ignore[reportArgumentType]
+def _outputs_anew(slot: str, name: str, specs: Sequence[Spec]) -> list[Tensor]:
+    """Logits of each spec in turn, the variant's file executed anew so that nothing it keeps is left from before."""
+    known = registry.get(slot, name)
+    anew = importlib.util.spec_from_file_location(f"{known.__module__}_anew", registry.source(slot, name))
+    assert anew is not None
+    assert anew.loader is not None
+    registry.forget(slot, name)
+    try:
+        anew.loader.exec_module(importlib.util.module_from_spec(anew))
+        return [Transformer(spec, seed=0).eval()(tokens()) for spec in specs]
+    finally:
+        registry.forget(slot, name)
+        registry.register(slot, name)(known)
 
 
 def _other_value(parameter: inspect.Parameter) -> Any:
-    """A value of the option's type that is not its default."""
+    """A value of the option's type that is not its default; for None, which stands for "off", one that is on."""
     default, annotation = parameter.default, parameter.annotation
     if get_origin(annotation) is Literal:
         return next(a for a in get_args(annotation) if a != default)
-    if isinstance(default, bool):
+    kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not type(None)]
+    if kinds[0] is bool:
         return not default
-    if isinstance(default, int):
-        return default + 1
-    if isinstance(default, float):
-        return default * 2 + 0.5
-    return 1  # None stands for "off": switch it on
+    return kinds[0](1 if default is None else default * 2 + 1)
 
 
 def cites_its_source(slot: str, name: str) -> None:

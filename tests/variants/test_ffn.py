@@ -39,7 +39,7 @@ def agree(ours: Any, oracle: Any, pairs: dict[str, str], *, transposed: bool = F
     """Outputs and all gradients; `pairs` maps our parameters to the oracle's."""
 
     def turn(t: Tensor) -> Tensor:
-        return t.T if transposed else t
+        return t.T if transposed and t.ndim == 2 else t
 
     with torch.no_grad():
         for mine, theirs in pairs.items():

@@ -144,9 +144,7 @@ def test_mixtral(name: str, dtype: torch.dtype) -> None:
 def test_olmoe(dtype: torch.dtype) -> None:
     from transformers.models.olmoe.modeling_olmoe import OlmoeSparseMoeBlock
 
-    config = config_of(
-        "OlmoeConfig", intermediate_size=D_E, num_experts=E, num_experts_per_tok=K, norm_topk_prob=False
-    )
+    config = config_of("OlmoeConfig", intermediate_size=D_E, num_experts=E, num_experts_per_tok=K, norm_topk_prob=False)
     oracle = in_precision(OlmoeSparseMoeBlock(config), dtype, softmax_top(K))
     agree("olmoe", {"num_experts": E, "top_k": K}, oracle, ROUTED, dtype)
 

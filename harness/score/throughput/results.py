@@ -50,10 +50,10 @@ class Row:
 
 @dataclass(frozen=True)
 class ArmFacts:
-    """What an arm holds. `kv_bytes_per_token` in the dtype that was run; `compile_seconds` None when eager.
+    """What an arm holds. `kv_bytes_per_token` is in the dtype that was run, None for a variant that cannot decode.
 
-    The former is None for a variant that cannot decode. `routing` says whether the experts of a mixture were chosen by trained routers. `decode_fits` has
-    (batch size, latency = a + b context), None where there were too few contexts.
+    `compile_seconds` is None when eager. `routing` says whether the experts of a mixture were chosen by trained
+    routers. `decode_fits` has (batch size, latency = a + b context), None where there were too few contexts.
     """
 
     arm: str

@@ -33,6 +33,7 @@ SIZES = {
     "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "max_position_embeddings": 64,
+    "pad_token_id": None,  # its embedding would have no gradient
     "attn_implementation": "eager",
 }
 GROUPED = {**SIZES, "num_key_value_heads": 2}

@@ -155,7 +155,8 @@ def throughput_text(result: Throughput) -> str:
         f"ceilings {_rate(result.ceilings.flops_per_s, 'FLOP/s')} and {_rate(result.ceilings.bytes_per_s, 'B/s')}",
         f"median of {result.num_blocks} blocks; against {result.arms[0].arm}: median ratio and its 95 % interval",
         "",
-        f"{'':<{width}}  {'case':<26}{'tokens/s':>12}{'ms a call':>11}{'against the first':>26}{'MFU':>8}{'memory':>8}",
+        f"{'':<{width}}  {'case':<26}{'tokens/s':>12}{'ms a call':>11}{'against the first':>26}"
+        f"{'MFU':>8}{'bandwidth':>11}",
         *(f"{row.arm:<{width}}  {_row_text(row)}" for row in result.rows),
         "",
         *(line for arm in result.arms for line in _arm_lines(arm)),
@@ -170,7 +171,7 @@ def _row_text(row: Row) -> str:
     against = "" if row.against_first is None else "{:+.1f} % [{:+.1f}, {:+.1f}]".format(*row.against_first.percent)
     return (
         f"{case:<26}{row.tokens_per_s.median:>12,.0f}{1e3 * row.seconds.median:>11.3f}{against:>26}"
-        f"{_percent(row.mfu):>8}{_percent(row.bandwidth):>8}"
+        f"{_percent(row.mfu):>8}{_percent(row.bandwidth):>11}"
     )
 
 

@@ -18,8 +18,22 @@ from variants import registry
 
 ROOT = Path(harness.__file__).parent.parent
 
-NUMERIC_ROOMS = ("harness/model", "harness/train", "harness/score")
-NUMERIC_FILES = ("harness/data/batches.py", "harness/data/windows.py", "variants/slots.py")
+NUMERIC_FILES = (
+    "harness/spec/spec.py",
+    "harness/model/build.py",
+    "harness/model/initialise.py",
+    "harness/model/transformer.py",
+    "harness/data/batches.py",
+    "harness/data/windows.py",
+    "harness/train/checkpoint.py",
+    "harness/train/device.py",
+    "harness/train/optimizer.py",
+    "harness/train/schedule.py",
+    "harness/train/trainer.py",
+    "harness/score/moe_health.py",
+    "harness/score/perplexity.py",
+    "variants/slots.py",
+)
 """The code whose change may change a number; a new variant or another report changes no key."""
 
 
@@ -52,9 +66,9 @@ def key_of(identity: dict[str, Any]) -> str:
 @lru_cache(maxsize=1024)
 def code_digest(spec: Spec) -> str:
     """SHA-256 of the code that can change this spec's numbers, comments and docstrings left out."""
-    rooms = (p for room in NUMERIC_ROOMS for p in sorted((ROOT / room).rglob("*.py")))
-    chosen = (registry.source(slot, spec.choice(slot).variant) for slot in registry.SLOTS)
-    files = {*rooms, *(ROOT / f for f in NUMERIC_FILES), *_with_imports(chosen)}
+    layers = (spec, *spec.layer_counts())
+    chosen = {registry.source(slot, layer.choice(slot).variant) for layer in layers for slot in registry.SLOTS}
+    files = {*(ROOT / f for f in NUMERIC_FILES), *_with_imports(chosen)}
     digest = hashlib.sha256()
     for path in sorted(files):
         digest.update(f"{path.relative_to(ROOT)}\0{_statements(path)}\0".encode())

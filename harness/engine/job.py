@@ -19,12 +19,13 @@ from harness.engine.identity import identity, key_of
 from harness.model.transformer import Transformer
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
+from harness.score.moe_health import moe_health
 from harness.score.perplexity import validation_loss
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
 from harness.train.checkpoint import file_sha256, save_tensors, weights_of
 from harness.train.device import choose_device, device_class
-from harness.train.trainer import CHECKPOINT_SECONDS, Training, train
+from harness.train.trainer import CHECKPOINT_SECONDS, train
 
 CURVE_ROWS = 200
 """Rows of the loss curve kept in a record; each is a mean over equally many steps."""
@@ -125,17 +126,20 @@ def _train_and_score(
         curve_sha256=hashlib.sha256(training.losses.numpy().tobytes()).hexdigest(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    return record if training.status == "diverged" else _scored(record, model, data, folder, training)
+    return record if training.status == "diverged" else _scored(record, model, data, folder)
 
 
-def _scored(
-    record: RunRecord, model: Transformer, data: dataset.TokenizedData, folder: Path, training: Training
-) -> RunRecord:
+def _scored(record: RunRecord, model: Transformer, data: dataset.TokenizedData, folder: Path) -> RunRecord:
     weights = folder / "weights.safetensors"
     save_tensors(weights, weights_of(model))
     loss = validation_loss(model, data)
+    health = moe_health(model, data.validation, capacities=())
     return dataclasses.replace(
-        record, scores=loss.scores, documents=loss.documents.tolist(), weights_sha256=file_sha256(weights)
+        record,
+        scores=loss.scores,
+        documents=loss.documents.tolist(),
+        moe_health=None if health is None else health.to_json(),
+        weights_sha256=file_sha256(weights),
     )
 
 

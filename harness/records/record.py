@@ -64,6 +64,7 @@ class RunRecord:
     scores: dict[str, float | None]  # nats_per_token, nats_per_byte, bits_per_byte, perplexity
     documents: list[list[float]] = field(default_factory=list)
     curve: list[list[float]] = field(default_factory=list)
+    moe_health: dict[str, Any] | None = None  # load and balance of every expert layer on the validation text
     seconds: float = 0.0  # wall clock of training
     weights_sha256: str = ""
     curve_sha256: str = ""  # of every step's loss, float32

@@ -99,7 +99,7 @@ class Spec:
     residual: Choice = Choice("pre")
     n_layers: int = 2
     d_model: int = 48
-    n_heads: int = 2
+    n_heads: int = 1
     d_ff: int | None = None
     seq_len: int = 128
     vocab_size: int = 257

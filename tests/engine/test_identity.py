@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from harness.engine import identity
 from harness.engine.identity import code_digest, key_of
 from harness.spec.recipe import Recipe
-from harness.spec.spec import Choice, Spec
+from harness.spec.spec import Choice, Spec, layer_rule
 
 SPEC = Spec()
 
@@ -25,7 +26,7 @@ def test_every_ingredient_changes_the_key() -> None:
 
 
 @pytest.fixture
-def copied_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def copied_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The numeric code in a folder that a test may edit."""
     for room in ("harness", "variants"):
         for path in (identity.ROOT / room).rglob("*.py"):
@@ -91,3 +92,13 @@ def test_a_docstring_retrains_nothing(copied_tree: Path) -> None:
 
 def test_the_chosen_variant_matters(copied_tree: Path) -> None:
     assert code_digest(SPEC) != code_digest(SPEC.replace(norm=Choice("rms")))
+
+
+def test_a_variant_of_a_single_layer_matters(copied_tree: Path) -> None:
+    spec = SPEC.replace(layer_rules=(layer_rule(1, ffn=Choice("moe")),))
+    before = code_digest(spec)
+    path = copied_tree / "variants/ffn/moe.py"
+    path.write_text(path.read_text() + "\none_more_statement = 1\n")
+    code_digest.cache_clear()
+    identity._statements.cache_clear()
+    assert code_digest(spec) != before

@@ -67,7 +67,7 @@ def test_sliding_window_closed_form() -> None:
 def test_mla_closed_form() -> None:
     d, h, r_kv, r_q, d_n, d_r, d_v = 48, 2, 12, 16, 8, 4, 10
     mla = choose("mla", kv_rank=r_kv, q_rank=r_q, d_nope=d_n, d_rope=d_r, d_value=d_v)
-    ledger = count(Spec(attention=mla, bias=False))
+    ledger = count(Spec(n_heads=h, attention=mla, bias=False))
     q = 2 * d * r_q + 2 * r_q * h * (d_n + d_r)
     kv = 2 * d * (r_kv + d_r) + 2 * r_kv * h * (d_n + d_v)
     assert modules(ledger, ".attention.") == 2 * (q + kv + 2 * h * d_v * d)

@@ -41,8 +41,8 @@ def test_later_rules_win() -> None:
 def test_the_model_follows_the_rules() -> None:
     model = Transformer(ALTERNATING, seed=0)
     assert [type(layer.ffn).__name__ for layer in model.layers] == ["MixFFN", "Dense", "MixFFN", "Dense"]
-    assert model.layers[0].ffn.up.weight.shape == (96, 48)
-    assert model.layers[1].ffn.up.weight.shape == (192, 48)
+    assert model.get_parameter("layers.0.ffn.up.weight").shape == (96, 48)
+    assert model.get_parameter("layers.1.ffn.up.weight").shape == (192, 48)
 
 
 def test_the_matcher_leaves_ruled_widths_alone() -> None:

@@ -49,7 +49,7 @@ def test_convolution_is_torchs(kernel: int, dtype: torch.dtype) -> None:
     """nn.Conv1d, depthwise, padded on both sides and cut; its last tap is the present token."""
     ours = CausalConv(D, kernel, "identity").to(dtype)
     randomise(ours)
-    oracle = nn.Conv1d(D, D, kernel, groups=D, padding=kernel - 1).to(dtype)
+    oracle: Any = nn.Conv1d(D, D, kernel, groups=D, padding=kernel - 1).to(dtype)
     with torch.no_grad():
         oracle.weight.copy_(ours.weight.flip(1)[:, None])
         oracle.bias.copy_(ours.bias)

@@ -90,7 +90,7 @@ def _one(experts: Experts, i: int, x: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", ["moe", "mixtral", "olmoe", "switch"])
 def test_one_expert_is_the_dense_ffn(name: str, activation: str) -> None:
     """Biases included; only with one expert is a probability that is not renormalised 1."""
-    options = {"num_experts": 1} if name == "switch" else {"num_experts": 1, "top_k": 1}
+    options: dict[str, Any] = {"num_experts": 1} if name == "switch" else {"num_experts": 1, "top_k": 1}
     moe, dense = make(name, activation=activation, **options), make("dense", activation=activation)
     own = {n: p.detach() for n, p in moe.named_parameters() if n != "router.weight"}
     dense.load_state_dict({n: own[n].view(p.shape) for n, p in dense.named_parameters()})

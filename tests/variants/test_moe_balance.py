@@ -78,7 +78,7 @@ def test_two_layers_collapsed_on_different_experts_are_not_balanced() -> None:
     for i, layer in enumerate(layers):
         send_all_to(layer, i)
         layer(positive(inputs()))
-    assert sum(layer.auxiliary_loss for layer in layers).item() == pytest.approx(2.0)
+    assert sum(layer.auxiliary_loss.item() for layer in layers) == pytest.approx(2.0)
     pooled = torch.cat([layer.logits(positive(inputs())).flatten(0, 1) for layer in layers]).softmax(dim=-1)
     assert load_balance_loss(pooled[None], pooled.topk(1).indices[None]).item() == pytest.approx(1.0)
 

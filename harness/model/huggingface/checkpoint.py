@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -92,8 +93,8 @@ def save_huggingface(model: Transformer, folder: Path) -> Family:
     return family
 
 
-def load_huggingface(folder: Path | str) -> Transformer:
-    """The model of a local transformers folder, fp32.
+def load_huggingface(folder: Path | str, *, dtype: torch.dtype = torch.float32) -> Transformer:
+    """The model of a local transformers folder, in `dtype` whatever the folder's.
 
     Raises:
         UserError: no such folder, another family, or a config or tensors that have no equal here.
@@ -111,9 +112,10 @@ def load_huggingface(folder: Path | str) -> Transformer:
         spec = family.spec(config)
     except KeyError as error:
         raise UserError(f"{folder / 'config.json'} lacks {error}; it is of another model or was cut short") from error
-    model = Transformer(spec, seed=None)
+    model = Transformer(spec, seed=None).to(dtype)
     links = family.links(model)
-    state = links.to_ours(_with_prefix(_tensors(folder), links))
+    tensors = {name: tensor.to(dtype) for name, tensor in _tensors(folder).items()}
+    state = links.to_ours(_with_prefix(tensors, links))
     if spec.tied_head:
         state["head.weight"] = state["embedding.weight"]
     try:

@@ -55,6 +55,9 @@ class Gemma2(Llama):
 
     def limit_attention(self, limits: Limits) -> None:
         limits.option("attention", "qk_norm", "none", default="none")
+        scale = dict(limits.spec.attention.options).get("scale")
+        if isinstance(scale, float) and not math.isclose(scale**-2, round(scale**-2), rel_tol=1e-9):
+            limits.add(f"attention.scale={scale} (not 1 / sqrt of a whole number)")
 
     def limit_model(self, limits: Limits) -> None:
         limits.model_options(embedding_scale=math.sqrt(limits.spec.d_model), logit_softcap=limits.spec.logit_softcap)
@@ -67,7 +70,7 @@ class Gemma2(Llama):
             "sliding_window": next((w for w in windows if w is not None), model.spec.seq_len),
             "attn_logit_softcapping": attention.softcap,
             "final_logit_softcapping": model.spec.logit_softcap,
-            "query_pre_attn_scalar": scale**-2,
+            "query_pre_attn_scalar": round(scale**-2),
         }
 
     def attention_choice(self, config: dict[str, Any]) -> Choice:

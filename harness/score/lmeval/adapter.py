@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lm_eval.api.instance import Instance
@@ -147,9 +147,10 @@ class HarnessLM(TemplateLM):
         for owner, request in enumerate(requests):
             tokens = self.tok_encode(request.args[0])
             rolling = get_rolling_token_windows(tokens, self.prefix_token_id, self.max_length, context_len=1)
-            windows = [make_disjoint_window(window) for window in rolling]
-            pieces += [(None, context, continuation) for context, continuation in windows]
-            owners += [owner] * len(windows)
+            for window in rolling:
+                context, continuation = make_disjoint_window(window)
+                pieces.append((None, context, continuation))
+                owners.append(owner)
         totals = [0.0] * len(requests)
         for owner, (nats, _) in zip(owners, self._loglikelihood_tokens(pieces), strict=True):
             totals[owner] += nats
@@ -157,9 +158,9 @@ class HarnessLM(TemplateLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = True) -> list[str]:
         """Text after each context up to the first stop string, end-of-text or the task's number of tokens."""
-        alike: dict[tuple[Any, ...], list[tuple[int, list[int]]]] = defaultdict(list)
+        alike: dict[tuple[int, tuple[str, ...], Sampling], list[tuple[int, list[int]]]] = defaultdict(list)
         for i, request in enumerate(requests):
-            context, kwargs = request.args
+            context, kwargs = cast("tuple[str, dict[str, Any]]", request.args)
             new = self._new_tokens(context, kwargs)
             prompt = self._prompt(context, self.max_length - new)
             alike[new, _stops(kwargs), _sampling(kwargs)].append((i, prompt))

@@ -59,12 +59,11 @@ def mean_estimate(values: Sequence[float]) -> Estimate:
     array = np.asarray(values, dtype=np.float64)
     if not len(array) or not np.isfinite(array).all():
         return UNKNOWN
-    return with_error(float(array.mean()), _standard_error(array))
+    return _with_error(float(array.mean()), _standard_error(array))
 
 
-def with_error(mean: float, error: float | None) -> Estimate:
-    ci95 = None if error is None else (mean - Z95 * error, mean + Z95 * error)
-    return Estimate(mean, error, ci95)
+def _with_error(mean: float, error: float | None) -> Estimate:
+    return Estimate(mean, error, None if error is None else (mean - Z95 * error, mean + Z95 * error))
 
 
 def group_estimate(values: Sequence[float], weights: Sequence[float]) -> Estimate:
@@ -77,8 +76,8 @@ def group_estimate(values: Sequence[float], weights: Sequence[float]) -> Estimat
     w = w / w.sum()
     mean, groups = float(w @ x), len(x)
     if groups < 2:
-        return with_error(mean, None)
-    return with_error(mean, float(np.sqrt(groups / (groups - 1) * (w**2 @ (x - mean) ** 2))))
+        return _with_error(mean, None)
+    return _with_error(mean, float(np.sqrt(groups / (groups - 1) * (w**2 @ (x - mean) ** 2))))
 
 
 def bootstrap_estimate(values: Sequence[float], weights: Sequence[float], *, exponential: bool) -> Estimate:

@@ -57,13 +57,13 @@ def time_by_kind(events: Sequence[Event]) -> dict[Kind, float]:
 
 def kinds_of(events: Sequence[Event]) -> list[Kind]:
     """The kind of each event."""
-    forward = [_forward_kind(events, i) for i in range(len(events))]
+    forward: list[Kind | None] = [_forward_kind(events, i) for i in range(len(events))]
     by_sequence: dict[tuple[int, int], Kind] = {}
     for event, kind in zip(events, forward, strict=True):
         if kind is not None and event.sequence >= 0:
             # several share a number: operators that made no node, wrappers, and last the one that made it
             by_sequence[event.thread, event.sequence] = kind
-    return [_backward_kind(events, i, by_sequence) if kind is None else kind for i, kind in enumerate(forward)]
+    return [kind or _backward_kind(events, i, by_sequence) for i, kind in enumerate(forward)]
 
 
 def is_operator(event: Event) -> bool:

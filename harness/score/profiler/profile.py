@@ -111,7 +111,7 @@ def _profile(model: Transformer, ledger: Ledger | None, load: Workload, case: Ca
     for _ in range(WARM_UP):
         load.call()
     events, wall = measured(model, load.call, device)
-    seconds = {kind: s / STEPS for kind, s in time_by_kind(events).items()}
+    seconds: dict[Kind, float] = {kind: s / STEPS for kind, s in time_by_kind(events).items()}
     trace = None if logdir is None else write_trace(load.call, logdir / case.kind, device)
     return WorkProfile(
         case.kind,

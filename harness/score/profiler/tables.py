@@ -13,7 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from variants.errors import UserError
 
@@ -65,7 +65,7 @@ def load(folder: str) -> dict[str, list[dict[str, Any]]]:
         profiles = list(RunLoader("run", folder, cache).load().profiles.values())
     if not profiles:
         raise ValueError(f"no profile in {folder}")
-    profile = profiles[-1]
+    profile = cast("Any", profiles[-1])
     memory = profile.get_memory_stats(memory_metric="KB") if profile.memory_snapshot else {"columns": [], "rows": {}}
     names = [column["name"] for column in memory["columns"]]
     return {

@@ -16,7 +16,7 @@ from harness.plan.ledger import Ledger, decode_flops
 from harness.plan.skeleton import skeleton
 from harness.plan.traffic import ELEMENT_BYTES
 from harness.score.throughput import workloads
-from harness.score.throughput.blocks import WARM_UP, block_of, synchronise
+from harness.score.throughput.blocks import BLOCK_SECONDS, WARM_UP, block_of, synchronise
 from harness.score.throughput.kernels import KernelMode, attention_backend, norm_mode, operators
 from harness.score.throughput.memory import PeakMemory, peak_memory
 from harness.score.throughput.results import Work
@@ -35,6 +35,7 @@ class Settings:
     decode_contexts: tuple[int, ...] | None = None
     num_blocks: int = NUM_BLOCKS
     warm_up: int = WARM_UP
+    block_seconds: float = BLOCK_SECONDS
     compiled: bool = False
     dtype: torch.dtype = torch.float32
 
@@ -84,8 +85,15 @@ class Arm:
     def blocks(self, cases: Sequence[Case]) -> dict[Case, Callable[[], float]]:
         """The warmed-up, timed blocks of the cases of one group that the model has."""
         cases = [case for case in cases if not workloads.refusal(self.model, case)]
+        settings = self.settings
         return {
-            case: block_of(load.call, self.device, prepare=load.prepare, warm_up=self.settings.warm_up)
+            case: block_of(
+                load.call,
+                self.device,
+                prepare=load.prepare,
+                warm_up=settings.warm_up,
+                block_seconds=settings.block_seconds,
+            )
             for case, load in self._workloads(cases).items()
         }
 

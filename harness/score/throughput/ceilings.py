@@ -1,7 +1,7 @@
 """What this device can do at most: FLOP/s of a large matrix product and bytes/s of a large copy, measured once.
 
 A utilisation is a share of these, never of a number from a data sheet. What could not be measured is None, and
-so is every share of it.
+so is every share of it. On a CPU the clock is processor time, so that a busy machine has the ceilings of an idle one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import datetime
 import json
 import platform
 import re
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,8 +114,14 @@ def device_name(device: torch.device) -> str:
 
 
 def _best(call: Callable[[], object], device: torch.device) -> float:
-    block = block_of(call, device, warm_up=2)
+    clock = _processor_time if device.type == "cpu" else time.perf_counter
+    block = block_of(call, device, warm_up=2, clock=clock)
     return min(block() for _ in range(REPEATS))
+
+
+def _processor_time() -> float:
+    """Seconds that each thread worked, when all work equally."""
+    return time.process_time() / torch.get_num_threads()
 
 
 def _or_unknown(measure: Callable[[], float]) -> float | None:

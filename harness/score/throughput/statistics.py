@@ -16,6 +16,7 @@ RESAMPLES = 2000
 """Bootstrap resamples; the ends of a 95 % interval then rest on 50 of them each (Efron and Tibshirani 1993)."""
 
 Interval = tuple[float, float]
+Values = Sequence[float] | np.ndarray
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class LogRatio:
         return median, low, high
 
 
-def summary(values: Sequence[float]) -> Summary:
+def summary(values: Values) -> Summary:
     """The summary of positive values, one a block."""
     array = checked(values)
     low, high = np.percentile(array, [25, 75])
@@ -55,7 +56,7 @@ def summary(values: Sequence[float]) -> Summary:
     return Summary(float(np.median(array)), ci95, (float(low), float(high)), len(array))
 
 
-def log_ratio(first: Sequence[float], other: Sequence[float]) -> LogRatio:
+def log_ratio(first: Values, other: Values) -> LogRatio:
     """How much faster `other` is than `first`, from their seconds for the same work, block by block."""
     a, b = checked(first), checked(other)
     if len(a) != len(b):
@@ -78,7 +79,7 @@ def bootstrap(
     return (low, high), (low90, high90)
 
 
-def checked(values: Sequence[float]) -> np.ndarray:
+def checked(values: Values) -> np.ndarray:
     """The values as fp64. Raises `ValueError` unless there are at least 2 and all are positive and finite."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or len(array) < 2:

@@ -7,7 +7,6 @@ fp64 its modules are made to read `torch.float32` as fp64 (`widened`); their cod
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ SIZES = {
     "max_position_embeddings": 64,
     "pad_token_id": None,  # its embedding would have no gradient
     "attn_implementation": "eager",
+    "experts_implementation": "eager",  # the grouped kernel has no fp64
 }
 GROUPED = {**SIZES, "num_key_value_heads": 2}
 DEEPSEEK = {
@@ -69,28 +69,148 @@ YARN = {
     "rope_theta": 1e4,
 }
 
+GPT2 = {
+    "vocab_size": VOCAB,
+    "n_embd": 32,
+    "n_layer": 2,
+    "n_head": 4,
+    "n_positions": 64,
+    "attn_implementation": "eager",
+}
+
 CASES: dict[str, tuple[str, str, dict[str, Any]]] = {  # name: (class, config class, config)
-    "gpt2": ("GPT2LMHeadModel", "GPT2Config", {"vocab_size": VOCAB, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64, "attn_implementation": "eager", "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}),
-    "gpt2-untied": ("GPT2LMHeadModel", "GPT2Config", {"vocab_size": VOCAB, "n_embd": 32, "n_layer": 2, "n_head": 2, "n_inner": 40, "n_positions": 64, "tie_word_embeddings": False, "activation_function": "relu", "layer_norm_epsilon": 1e-3, "attn_implementation": "eager", "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}),
+    "gpt2": ("GPT2LMHeadModel", "GPT2Config", GPT2),
+    "gpt2-untied": (
+        "GPT2LMHeadModel",
+        "GPT2Config",
+        {
+            **GPT2,
+            "n_head": 2,
+            "n_inner": 40,
+            "tie_word_embeddings": False,
+            "activation_function": "relu",
+            "layer_norm_epsilon": 1e-3,
+        },
+    ),
     "llama": ("LlamaForCausalLM", "LlamaConfig", {**GROUPED, "rms_norm_eps": 1e-3}),
     "llama3-rope": ("LlamaForCausalLM", "LlamaConfig", {**GROUPED, "rope_parameters": LLAMA3}),
-    "llama-linear-biased": ("LlamaForCausalLM", "LlamaConfig", {**SIZES, "head_dim": 12, "attention_bias": True, "mlp_bias": True, "hidden_act": "gelu", "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4}}),
-    "llama-attention-bias": ("LlamaForCausalLM", "LlamaConfig", {**SIZES, "attention_bias": True, "tie_word_embeddings": True, "hidden_act": "relu"}),
+    "llama-linear-biased": (
+        "LlamaForCausalLM",
+        "LlamaConfig",
+        {
+            **SIZES,
+            "head_dim": 12,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "hidden_act": "gelu",
+            "rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 1e4},
+        },
+    ),
+    "llama-attention-bias": (
+        "LlamaForCausalLM",
+        "LlamaConfig",
+        {**SIZES, "attention_bias": True, "tie_word_embeddings": True, "hidden_act": "relu"},
+    ),
     "mixtral": ("MixtralForCausalLM", "MixtralConfig", {**GROUPED, "num_local_experts": 5, "num_experts_per_tok": 2}),
-    "mixtral-window": ("MixtralForCausalLM", "MixtralConfig", {**SIZES, "num_key_value_heads": 1, "num_local_experts": 3, "num_experts_per_tok": 1, "sliding_window": 7}),
+    "mixtral-window": (
+        "MixtralForCausalLM",
+        "MixtralConfig",
+        {**SIZES, "num_key_value_heads": 1, "num_local_experts": 3, "num_experts_per_tok": 1, "sliding_window": 7},
+    ),
     "qwen3": ("Qwen3ForCausalLM", "Qwen3Config", {**GROUPED, "head_dim": 16, "tie_word_embeddings": True}),
-    "gemma2": ("Gemma2ForCausalLM", "Gemma2Config", {**GROUPED, "head_dim": 16, "sliding_window": 5, "query_pre_attn_scalar": 100}),
-    "gemma2-uncapped": ("Gemma2ForCausalLM", "Gemma2Config", {**GROUPED, "head_dim": 8, "sliding_window": 5, "query_pre_attn_scalar": 8, "attn_logit_softcapping": None, "final_logit_softcapping": None, "layer_types": ["full_attention", "sliding_attention", "sliding_attention"]}),
+    "gemma2": (
+        "Gemma2ForCausalLM",
+        "Gemma2Config",
+        {**GROUPED, "hidden_size": 64, "head_dim": 16, "sliding_window": 5, "query_pre_attn_scalar": 100},
+    ),
+    "gemma2-uncapped": (
+        "Gemma2ForCausalLM",
+        "Gemma2Config",
+        {
+            **GROUPED,
+            "hidden_size": 64,
+            "head_dim": 8,
+            "sliding_window": 5,
+            "query_pre_attn_scalar": 8,
+            "attn_logit_softcapping": None,
+            "final_logit_softcapping": None,
+            "layer_types": ["full_attention", "sliding_attention", "sliding_attention"],
+        },
+    ),
     "olmo2": ("Olmo2ForCausalLM", "Olmo2Config", {**GROUPED, "rms_norm_eps": 1e-6}),
     "olmoe": ("OlmoeForCausalLM", "OlmoeConfig", {**SIZES, "num_experts": 6, "num_experts_per_tok": 2}),
-    "olmoe-renormalised": ("OlmoeForCausalLM", "OlmoeConfig", {**GROUPED, "num_experts": 6, "num_experts_per_tok": 3, "norm_topk_prob": True}),
-    "deepseek-v2": ("DeepseekV2ForCausalLM", "DeepseekV2Config", {**DEEPSEEK, "n_shared_experts": 2, "topk_method": "group_limited_greedy", "n_group": 4, "topk_group": 2, "routed_scaling_factor": 16.0}),
-    "deepseek-v2-lite": ("DeepseekV2ForCausalLM", "DeepseekV2Config", {**DEEPSEEK, "q_lora_rank": None, "n_shared_experts": 1, "topk_method": "greedy", "n_group": 1, "topk_group": 1, "rope_parameters": YARN}),
-    "deepseek-v3": ("DeepseekV3ForCausalLM", "DeepseekV3Config", {**DEEPSEEK, "n_shared_experts": 1, "n_group": 4, "topk_group": 2, "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0}}),
-    "deepseek-v3-half": ("DeepseekV3ForCausalLM", "DeepseekV3Config", {**DEEPSEEK, "n_shared_experts": 2, "n_group": 1, "topk_group": 1, "rope_interleave": False, "first_k_dense_replace": 0, "attention_bias": True}),
-    "gpt-neox": ("GPTNeoXForCausalLM", "GPTNeoXConfig", {**SIZES, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}}),
-    "gpt-neox-serial": ("GPTNeoXForCausalLM", "GPTNeoXConfig", {**SIZES, "hidden_act": "gelu_new", "use_parallel_residual": False, "attention_bias": False, "tie_word_embeddings": True, "rope_parameters": {"rope_type": "default", "rope_theta": 1e3, "partial_rotary_factor": 1.0}}),
-}  # fmt: skip
+    "olmoe-renormalised": (
+        "OlmoeForCausalLM",
+        "OlmoeConfig",
+        {**GROUPED, "num_experts": 6, "num_experts_per_tok": 3, "norm_topk_prob": True},
+    ),
+    "deepseek-v2": (
+        "DeepseekV2ForCausalLM",
+        "DeepseekV2Config",
+        {
+            **DEEPSEEK,
+            "n_shared_experts": 2,
+            "topk_method": "group_limited_greedy",
+            "n_group": 4,
+            "topk_group": 2,
+            "routed_scaling_factor": 16.0,
+        },
+    ),
+    "deepseek-v2-lite": (
+        "DeepseekV2ForCausalLM",
+        "DeepseekV2Config",
+        {
+            **DEEPSEEK,
+            "q_lora_rank": None,
+            "n_shared_experts": 1,
+            "topk_method": "greedy",
+            "n_group": 1,
+            "topk_group": 1,
+            "rope_parameters": YARN,
+        },
+    ),
+    "deepseek-v3": (
+        "DeepseekV3ForCausalLM",
+        "DeepseekV3Config",
+        {
+            **DEEPSEEK,
+            "n_shared_experts": 1,
+            "n_group": 4,
+            "topk_group": 2,
+            "rope_parameters": {**YARN, "mscale": 1.0, "mscale_all_dim": 1.0},
+        },
+    ),
+    "deepseek-v3-half": (
+        "DeepseekV3ForCausalLM",
+        "DeepseekV3Config",
+        {
+            **DEEPSEEK,
+            "n_shared_experts": 2,
+            "n_group": 1,
+            "topk_group": 1,
+            "rope_interleave": False,
+            "first_k_dense_replace": 0,
+            "attention_bias": True,
+        },
+    ),
+    "gpt-neox": (
+        "GPTNeoXForCausalLM",
+        "GPTNeoXConfig",
+        {**SIZES, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "partial_rotary_factor": 0.5}},
+    ),
+    "gpt-neox-serial": (
+        "GPTNeoXForCausalLM",
+        "GPTNeoXConfig",
+        {
+            **SIZES,
+            "hidden_act": "gelu_new",
+            "use_parallel_residual": False,
+            "attention_bias": False,
+            "tie_word_embeddings": True,
+            "rope_parameters": {"rope_type": "default", "rope_theta": 1e3, "partial_rotary_factor": 1.0},
+        },
+    ),
+}
 
 
 def theirs(name: str) -> Any:
@@ -177,13 +297,12 @@ class Wide:
 
 
 @pytest.fixture
-def widened(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def widened(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, module in list(sys.modules.items()):
-        if name.startswith(("transformers.models.", "transformers.modeling_", "transformers.masking")):
-            if getattr(module, "torch", None) is torch:
-                monkeypatch.setattr(module, "torch", Wide())
+        ours = not name.startswith(("transformers.models.", "transformers.modeling_", "transformers.masking"))
+        if not ours and getattr(module, "torch", None) is torch:
+            monkeypatch.setattr(module, "torch", Wide())
     monkeypatch.setattr(Tensor, "float", Tensor.double)
-    yield
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -192,14 +311,20 @@ def test_fp64(name: str, tmp_path: Path, request: pytest.FixtureRequest) -> None
     request.getfixturevalue("widened")
     oracle = theirs(name).double()
     oracle.save_pretrained(tmp_path / "model")
-    ours = load_huggingface(tmp_path / "model").double()
+    ours = load_huggingface(tmp_path / "model", dtype=torch.float64)
     compare(oracle, ours, tmp_path / "gradients", 1e-10, 1e-9)
 
 
-@pytest.mark.parametrize("name", ["gpt2", "llama", "llama-3.1-8b", "minimind2", "mixtral-8x7b", "deepseek-v2", "deepseek-v3", "gemma-2-2b", "qwen3-0.6b", "olmo2-7b", "gpt-neox-20b"])  # fmt: skip
+EXPORTED = (
+    "gpt2", "llama", "llama-3.1-8b", "minimind2", "mixtral-8x7b", "deepseek-v2", "deepseek-v3", "gemma-2-2b",
+    "qwen3-0.6b", "olmo2-7b", "gpt-neox-20b",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EXPORTED)
 def test_trained_presets_are_read_by_them(name: str, tmp_path: Path) -> None:
     """A preset at a small size, with the harness's own initial values, as a study would export it."""
-    spec = resize(preset(name), "3x48", heads=4, seq_len=LENGTH).replace(vocab_size=VOCAB)
+    spec = resize(preset(name), "3x64", heads=4, seq_len=LENGTH).replace(vocab_size=VOCAB)
     ours = Transformer(spec, seed=3).eval()
     save_huggingface(ours, tmp_path)
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, attn_implementation="eager").eval()

@@ -1,0 +1,173 @@
+"""What else differs between two arms? Everything a reader would have to check by hand, found by machine, as data.
+
+    audit(baseline, arm, parameter_groups).to_json()
+
+Only differences are listed, each as [baseline, arm]. `parameter_groups` is the trainer's (harness.train.optimizer),
+handed in because a plan does not know the trainer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from harness.model.initialise import role_of
+from harness.model.transformer import Transformer
+from harness.plan.ledger import by_kind, count
+from harness.plan.skeleton import skeleton
+from harness.spec.spec import Spec
+
+Groups = Callable[[nn.Module], tuple[list[tuple[str, nn.Parameter]], list[tuple[str, nn.Parameter]]]]
+"""(decayed, not decayed) named parameters of a model."""
+
+Pair = list[Any]
+
+PROBE_TOKENS = 16
+"""Length of the text on which the operators are listed. Assumption: longer texts use the same ones."""
+
+
+@dataclass(frozen=True)
+class Tensors:
+    """One parameter: its shape, role, how it starts, and whether weight decay acts on it."""
+
+    shape: tuple[int, ...]
+    role: str
+    start: str
+    decays: bool
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The differences of two arms; every value is [baseline, arm], absent where they agree.
+
+    `shared` counts the parameters that start with the same bits: same name, shape and start.
+    """
+
+    choices: dict[str, Pair]  # slots, options, model options, d_ff
+    parameters: dict[str, Pair]  # name: what `Tensors` says, None where there is no such parameter
+    params_by_role: dict[str, Pair]
+    start_by_role: dict[str, Pair]  # the distributions, with how many tensors have each
+    decayed_params: Pair
+    biases: Pair  # vectors named bias
+    shared: int
+    flops_by_kind: dict[str, Pair]  # forward, per token
+    operators: dict[str, Pair]  # calls of each torch operator in one forward and backward pass
+
+    def to_json(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+def audit(baseline: Spec, arm: Spec, parameter_groups: Groups) -> Audit:
+    """Compare two arms at the widths their specs have."""
+    ours, theirs = (tensors_of(spec, parameter_groups) for spec in (baseline, arm))
+    names = dict.fromkeys([*ours, *theirs])
+    same = [n for n in names if n in ours and n in theirs and ours[n] == theirs[n]]
+    sides = (ours.values(), theirs.values())
+    return Audit(
+        choices=_differences(*(_choices(spec) for spec in (baseline, arm))),
+        parameters={n: [_said(ours.get(n)), _said(theirs.get(n))] for n in names if n not in same},
+        params_by_role=_differences(*(_sum_by_role(side) for side in sides)),
+        start_by_role=_differences(*(_starts_by_role(side) for side in sides)),
+        decayed_params=[sum(_size(t) for t in side if t.decays) for side in sides],
+        biases=[sum(n.endswith("bias") for n in tensors) for tensors in (ours, theirs)],
+        shared=sum(_size(ours[n]) for n in same),
+        flops_by_kind=_differences(*(by_kind(count(spec).flops) for spec in (baseline, arm))),
+        operators=_differences(operators(baseline), operators(arm)),
+    )
+
+
+def tensors_of(spec: Spec, parameter_groups: Groups) -> dict[str, Tensors]:
+    """Every parameter of a spec's model by name, a tied one once."""
+    model = skeleton(spec)
+    decayed = {name for name, _ in parameter_groups(model)[0]}
+    found: dict[str, Tensors] = {}
+    for prefix, module in model.named_modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            path = f"{prefix}.{name}" if prefix else name
+            if path == "head.weight" and spec.tied_head:
+                continue
+            role = role_of(module, path) if parameter.ndim > 1 else "vector"
+            start = start_of(role, tuple(parameter.shape), spec.n_layers)
+            found[path] = Tensors(tuple(parameter.shape), role, start, path in decayed)
+    return found
+
+
+def start_of(role: str, shape: tuple[int, ...], n_layers: int) -> str:
+    """The distribution of the initial values, in words (harness/model/initialise.py draws them)."""
+    fan_in = shape[-1] if shape else 1
+    if role == "vector" or role == "constant":
+        return "as constructed"
+    if role == "conv":
+        return f"U(+-{fan_in**-0.5:.4g})"
+    return f"N(0, {(fan_in * (2 * n_layers if role == 'output' else 1)) ** -0.5:.4g}^2)"
+
+
+def operators(spec: Spec) -> dict[str, int]:
+    """How often each torch operator runs in a forward and backward pass over a short text, on the CPU."""
+    short = min(spec.seq_len, PROBE_TOKENS)
+    model = Transformer(spec, seed=0)
+    tokens = torch.randint(spec.vocab_size, (1, short + 1), generator=torch.Generator().manual_seed(0))
+    with _Calls() as calls:
+        loss = model.loss(tokens[:, :-1], tokens[:, 1:]) + model.auxiliary_loss()
+        loss.backward()
+    return dict(calls.counts)
+
+
+class _Calls(TorchDispatchMode):
+    """Counts the operators that run inside it, by name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counts: Counter[str] = Counter()
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        self.counts[func.overloadpacket.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _choices(spec: Spec) -> dict[str, Any]:
+    data = spec.to_json()
+    flat: dict[str, Any] = {}
+    for name, value in data.items():
+        if isinstance(value, dict):
+            flat[name] = value["variant"]
+            flat |= {f"{name}.{option}": setting for option, setting in value["options"].items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Pair]:
+    names = dict.fromkeys([*ours, *theirs])
+    return {n: [ours.get(n), theirs.get(n)] for n in names if ours.get(n) != theirs.get(n)}
+
+
+def _sum_by_role(tensors: Any) -> dict[str, int]:
+    sums: Counter[str] = Counter()
+    for tensor in tensors:
+        sums[tensor.role] += _size(tensor)
+    return dict(sums)
+
+
+def _starts_by_role(tensors: Any) -> dict[str, dict[str, int]]:
+    starts: dict[str, Counter[str]] = {}
+    for tensor in tensors:
+        starts.setdefault(tensor.role, Counter())[tensor.start] += 1
+    return {role: dict(counts) for role, counts in starts.items()}
+
+
+def _size(tensor: Tensors) -> int:
+    return torch.Size(tensor.shape).numel()
+
+
+def _said(tensor: Tensors | None) -> dict[str, Any] | None:
+    return None if tensor is None else dataclasses.asdict(tensor) | {"shape": list(tensor.shape)}

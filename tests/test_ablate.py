@@ -91,7 +91,7 @@ def test_bpe_and_chinese(tiny_flags: list[str], tmp_path: Path, capsys: pytest.C
         (["norm=rms", "--match", "time"], "invalid choice"),
         (["norm=rms", "--device", "abacus"], "abacus"),
         (["norm=rms", "--wibble"], "wibble"),
-        (["position=rope", "--size", "1x6", "--heads", "2"], "even"),
+        (["position=rope", "--size", "1x6", "--heads", "2"], "in pairs"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -11,6 +11,6 @@ VARIANTS = [(slot, name) for slot in registry.SLOTS for name in registry.names(s
 
 
 @pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize(("slot", "name"), VARIANTS, ids=[f"{s}={n}" for s, n in VARIANTS])
+@pytest.mark.parametrize(("slot", "name"), VARIANTS, ids=[f"{s}-{n}" for s, n in VARIANTS])
 def test_contract(slot: str, name: str, check: str) -> None:
     CHECKS[check](slot, name)

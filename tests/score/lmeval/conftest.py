@@ -15,12 +15,12 @@ from harness.data.tokenizer import ByteTokenizer
 from harness.model.transformer import Transformer
 from harness.spec.spec import Choice, Spec
 
-WORDS = "the cat sat on a mat and then it ran off with my hat while seven old horses looked at us".split()
+WORDS = "the cat sat on a mat and then it ran off with my hat while seven old horses looked at us"
 CHINESE = "話說孫悟空自從花果山水簾洞出世以來拜師學藝得了七十二般變化又去東海龍宮借得如意金箍棒大鬧天宮"
 
 
 def english(rng: random.Random, sentences: int) -> str:
-    lines = (" ".join(rng.choices(WORDS, k=rng.randint(5, 14))).capitalize() + "." for _ in range(sentences))
+    lines = (" ".join(rng.choices(WORDS.split(), k=rng.randint(5, 14))).capitalize() + "." for _ in range(sentences))
     return "\n".join(lines)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
 import pytest
 
 import harness.testing.typecheck  # noqa: F401 - the import hook of pyproject.toml looks it up as an attribute
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: with more, workers and tests fight over the cores
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
         type=positive(int),
         default=Spec().seq_len,
         metavar="TOKENS",
-        help="context length in training and scoring; default %(default)s",
+        help=f"context length in training and scoring; default {Spec().seq_len}",
     )
 
 

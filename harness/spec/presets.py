@@ -103,7 +103,7 @@ PRESETS: dict[str, Preset] = {
     "minimind2": Preset(_MINIMIND.replace(n_layers=16, d_model=768, d_ff=2048), _MINIMIND_SOURCE),
     "minimind2-moe": Preset(
         _MINIMIND.replace(
-            ffn=choose("deepseek", num_experts=4, top_k=2, balance=0.1),
+            ffn=choose("deepseek", num_experts=4, top_k=2, renormalise=True, balance=0.1),
             n_layers=8,
             d_model=640,
             d_ff=1728,

@@ -76,6 +76,13 @@ def test_mla_closed_form() -> None:
     assert ledger.cache.bytes_per_token == ELEMENT_BYTES * 2 * (r_kv + d_r)
 
 
+def test_mla_decodes_on_its_latents() -> None:
+    """A token's projections and head, and attention over 128 + 1 latents and rotary keys of every layer."""
+    mla = choose("mla", kv_rank=12, q_rank=16, d_nope=8, d_rope=4, d_value=10)
+    ledger = count(Spec(n_heads=2, attention=mla, bias=False))
+    assert ledger.decode_flops_per_token == ledger.flops.matmul + 2 * (2 * 2 * (2 * 12 + 4) * 129)
+
+
 @pytest.mark.parametrize(("activation", "matrices"), [("gelu", 2), ("swiglu", 3)])
 def test_mixture_closed_form(activation: str, matrices: int) -> None:
     d, d_e, experts, top_k, shared = 48, 20, 6, 2, 3

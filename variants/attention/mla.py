@@ -127,3 +127,12 @@ class MLA(nn.Module):
         d_used = self.d_value if self.softcap is not None else d_key  # the capped path does not pad
         full = 2.0 * self.n_heads * (d_key + d_used) * seq_len
         return Flops(attention=attention, attention_masked=full - attention, activation=capping)
+
+    def decode_flops(self, context: int) -> Flops:
+        """Of the core for one more token when `context` are cached: the absorbed form, on the latents themselves.
+
+        Absorbing W_UK into q and W_UV into the output costs as much as `kv_up` does in a full pass, and is
+        counted there.
+        """
+        per_key = 2.0 * self.n_heads * (2 * self.kv_rank + self.d_rope)
+        return Flops(attention=per_key * (context + 1))

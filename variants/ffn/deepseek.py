@@ -15,14 +15,16 @@ from variants.slots import MakeActivation, Shape
 class DeepSeek(Mixture):
     """DeepSeekMoE: y = sum of shared FFN_j(x) + scaling * sum over the top_k of p_i FFN_i(x). Dai 2024, 2401.06066.
 
-    p = softmax(router x) over the routed experts, not renormalised. The shared experts are fused: they are one FFN of
-    width n_shared * d_ff. The balance loss is equations 12 to 14, for each sequence. The defaults are `ffn=moe`'s 8
-    experts and top 2 cut in halves (m = 2), one of the 16 shared: at half the d_ff the same total and active size.
+    p = softmax(router x) over the routed experts, renormalised over the chosen ones only if asked. The shared
+    experts are fused: they are one FFN of width n_shared * d_ff. The balance loss is equations 12 to 14, for each
+    sequence. The defaults are `ffn=moe`'s 8 experts and top 2 cut in halves (m = 2), one of the 16 shared: at half
+    the d_ff the same total and active size.
 
     Args:
         num_experts: routed experts in each layer.
         top_k: routed experts each token visits.
         n_shared: shared experts.
+        renormalise: whether the weights are divided by their sum, as in MiniMind; not in DeepSeek.
         routed_scaling: factor on the routed sum; 16 in DeepSeek-V2.
         n_group, topk_group: V2's device-limited routing: the topk_group best of n_group groups are allowed.
         balance: weight of the load-balance loss; alpha_1 = 1e-2 in the paper's 2B model.
@@ -37,6 +39,7 @@ class DeepSeek(Mixture):
         num_experts: int = 15,
         top_k: int = 3,
         n_shared: int = 1,
+        renormalise: bool = False,
         routed_scaling: float = 1.0,
         n_group: int = 1,
         topk_group: int = 1,
@@ -56,7 +59,8 @@ class DeepSeek(Mixture):
         check_groups(num_experts, top_k, n_group, topk_group)
         if routed_scaling <= 0:
             raise UserError(f"ffn.routed_scaling must be positive, got {routed_scaling}")
-        self.routed_scaling, self.n_group, self.topk_group = routed_scaling, n_group, topk_group
+        self.renormalise, self.routed_scaling = renormalise, routed_scaling
+        self.n_group, self.topk_group = n_group, topk_group
 
     def route(self, logits: Float[Tensor, "batch time experts"]) -> Routing:
         p = softmax_over_experts(logits)
@@ -64,4 +68,6 @@ class DeepSeek(Mixture):
         if self.topk_group < self.n_group:
             allowed = p.masked_fill(outside_best_groups(p.detach(), self.n_group, self.topk_group, best=1), 0.0)
         weights, chosen = allowed.topk(self.top_k, dim=-1)
+        if self.renormalise:
+            weights = weights / weights.sum(dim=-1, keepdim=True)
         return Routing(self.routed_scaling * weights, chosen, p, wanted=chosen)

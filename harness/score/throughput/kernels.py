@@ -42,7 +42,8 @@ class KernelMode:
         attention = self.attention_training
         if self.attention_decoding != attention:
             attention += f", decoding {self.attention_decoding}"
-        return f"{mode}; SDPA {attention}; norm {self.norm}"
+        norm = f"{self.norm}, before it is compiled" if self.compiled else self.norm
+        return f"{mode}; SDPA {attention}; norm {norm}"
 
 
 class OperatorNames(TorchDispatchMode):

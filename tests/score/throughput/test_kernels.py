@@ -34,4 +34,5 @@ def test_sdpa_backends_are_named() -> None:
 def test_the_mode_is_one_line() -> None:
     mode = KernelMode(False, "flash", "math", "fused (native_layer_norm)")
     assert mode.text == "eager; SDPA flash, decoding math; norm fused (native_layer_norm)"
-    assert KernelMode(True, "flash", "flash", "none").text == "compiled (decoding eager); SDPA flash; norm none"
+    compiled = KernelMode(True, "flash", "flash", "none")
+    assert compiled.text == "compiled (decoding eager); SDPA flash; norm none, before it is compiled"

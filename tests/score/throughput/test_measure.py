@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,6 +93,28 @@ def test_what_cannot_decode_has_training_alone(quick: None, tmp_path: Path) -> N
         ("decode", True),
     ]
     assert result.arms[0].kernels.attention_decoding == "none"
+
+
+def test_compiled_is_training_and_prefill_and_is_undone(
+    quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled_lengths: list[int] = []
+
+    def fake(model: Transformer, **_: object) -> None:
+        def call(tokens: torch.Tensor, *rest: object) -> Any:
+            compiled_lengths.append(tokens.shape[1])
+            return model._call_impl(tokens, *rest)
+
+        model._compiled_call_impl = call
+
+    monkeypatch.setattr(Transformer, "compile", fake)
+    model = Transformer(SMALL.replace(position=Choice("rope")), seed=0)
+    settings = dataclasses.replace(ONE, compiled=True)
+    result = measure([Candidate("rope", count(model.spec), model)], settings, CPU, tmp_path)
+    assert set(compiled_lengths) == {8}, "a decoded token went through the compiler"
+    assert model._compiled_call_impl is None
+    assert result.arms[0].compile_seconds is not None
+    assert result.rows[0].kernels.startswith("compiled (decoding eager)")
 
 
 def test_a_row_from_made_up_seconds() -> None:

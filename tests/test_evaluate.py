@@ -9,11 +9,17 @@ import pytest
 import torch
 
 from harness.data.bpe_tokenizer import train_bpe
-from harness.data.documents import Document
+from harness.data.byte_tokenizer import ByteTokenizer
+from harness.data.dataset import prepare
+from harness.data.documents import Document, make_corpus
+from harness.engine.job import Job, data_folder, execute
 from harness.evaluate import main
 from harness.model.huggingface.checkpoint import save_huggingface
 from harness.model.transformer import Transformer
+from harness.records.store import RunStore
 from harness.spec.presets import preset
+from harness.spec.recipe import Recipe
+from harness.spec.spec import Spec
 
 TASK = """
 task: mine
@@ -31,22 +37,16 @@ metric_list: [{{metric: acc, aggregation: mean, higher_is_better: true}}]
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with one run of a few steps."""
-    from harness.ablate import main as ablate
-
-    folder = tmp_path_factory.mktemp("store")
-    text = folder / "text.txt"
-    text.write_text("\n".join(f"Line {i} of a text that goes on and on about the number {i * i}." for i in range(2000)))
-    flags = "--size 1x16 --heads 2 --seq-len 32 --tokens-per-step 64 --steps 5 --seeds 1 --workers 1 --device cpu"
-    assert ablate([*flags.split(), "--data", str(text), "--out", str(folder / "out")]) == 0
-    return folder
-
-
-@pytest.fixture
-def run(store: Path) -> str:
-    (record,) = (store / "out" / "store").glob("runs/*/*/record.json")
-    return str(record.parent)
+def run(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a run of one step."""
+    store = tmp_path_factory.mktemp("store")
+    text = "\n".join(f"Line {i} of a text that goes on and on about the number {i * i}." for i in range(200))
+    documents = [Document(text, "0")]
+    data = prepare(make_corpus("made", documents, documents), ByteTokenizer(), data_folder(store))
+    spec = Spec(n_layers=1, d_model=16, n_heads=2, seq_len=32, vocab_size=data.vocab_size)
+    record = execute(Job(spec, Recipe(tokens_per_step=64), 1, 1.0, 0, data.sha256, str(store), "cpu"))
+    assert record is not None
+    return str(RunStore(store).folder(record.key))
 
 
 @pytest.fixture

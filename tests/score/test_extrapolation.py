@@ -116,7 +116,7 @@ def test_a_short_split_loses_the_long_contexts_and_says_so(tmp_path: Path) -> No
     assert "too short for a context of 128" in found.at(8.0).reason
     documents = [Document("abcdefg " * 3, "a")]
     data = prepare(make_corpus("tiny", documents, documents), ByteTokenizer(), tmp_path)
-    with pytest.raises(UserError, match="at least 33 tokens .* 'tiny' has 25"):
+    with pytest.raises(UserError, match=r"at least 33 tokens .* 'tiny' has 25"):
         extrapolation(model("rope"), data)
 
 

@@ -57,7 +57,10 @@ def mask_of(context: Context, dtype: torch.dtype, window: int | None) -> Tensor:
     if mask.ndim == 3:
         mask = mask[:, None]  # (B, 1, T, K)
     bias = context.encoding.bias
-    return mask if bias is None else torch.where(mask, bias.to(dtype), -torch.inf)
+    if bias is None:
+        return mask
+    mask = torch.where(mask, bias.to(dtype), -torch.inf)
+    return mask if mask.ndim == 4 else mask[None]  # SDPA's fast path on a CPU wants four dimensions
 
 
 def _attend_capped(

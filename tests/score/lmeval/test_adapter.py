@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -141,14 +141,14 @@ def test_nothing_to_score_is_no_certainty(short: Transformer) -> None:
 @pytest.mark.parametrize("bos", [False, True])
 def test_parity_with_the_hf_model_of_lm_eval(bos: bool, corpus: Corpus, tmp_path: Any) -> None:
     """The same Llama-form weights through transformers and lm-eval's `hf`: every item within 1e-4."""
-    transformers = pytest.importorskip("transformers")
+    transformers: Any = pytest.importorskip("transformers")
     pytest.importorskip("accelerate", reason="lm-eval's hf model needs accelerate")
-    from lm_eval.models.huggingface import HFLM
+    from lm_eval.models import huggingface
     from tokenizers import AddedToken, Tokenizer, processors
 
     fast = Tokenizer.from_str(train_bpe(300, corpus.train, tmp_path)._model)
     fast.add_special_tokens([AddedToken("<s>", special=True), AddedToken("</s>", special=True)])
-    begin, end = fast.token_to_id("<s>"), fast.token_to_id("</s>")
+    begin, end = cast("int", fast.token_to_id("<s>")), cast("int", fast.token_to_id("</s>"))
     if bos:
         fast.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", begin)])
     spec = preset("llama").replace(n_layers=2, d_model=32, n_heads=2, seq_len=48, vocab_size=end + 1)
@@ -160,7 +160,9 @@ def test_parity_with_the_hf_model_of_lm_eval(bos: bool, corpus: Corpus, tmp_path
     arguments += [("The cat sat on a mat and then it ran off with my hat " * 3, " while")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        hf = HFLM(pretrained=theirs, tokenizer=wrapped, batch_size=2, device="cpu", max_length=48)
+        hf = cast("Any", huggingface.HFLM)(
+            pretrained=theirs, tokenizer=wrapped, batch_size=2, device="cpu", max_length=48
+        )
         expected = hf.loglikelihood(requests("loglikelihood", arguments), disable_tqdm=True)
         texts = [("The cat sat on a mat. " * 20,), ("七十二般變化",)]
         rolling = hf.loglikelihood_rolling(requests("loglikelihood_rolling", texts), disable_tqdm=True)

@@ -110,7 +110,9 @@ def test_items_are_kept(model: Transformer, data: TokenizedData) -> None:
 
 def test_the_process_is_left_as_it_was(model: Transformer, data: TokenizedData) -> None:
     model.train()
-    random.seed(5), np.random.seed(5), torch.manual_seed(5)
+    random.seed(5)
+    np.random.seed(5)
+    torch.manual_seed(5)
     before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # type: ignore[index]
     run(model, "cloze", data, limit=1)
     after = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # type: ignore[index]

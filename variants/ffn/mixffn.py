@@ -47,10 +47,10 @@ class CausalConv(nn.Module):
 
 @register("ffn", "mixffn")
 class MixFFN(nn.Module):
-    """MixFFN: y = W_down act(conv(W_up x)), conv causal and depthwise; gated, W_down act(W_gate x, conv(W_up x)).
+    """MixFFN: y = W_down act(conv(W_up x)), conv causal and depthwise. Xie et al. 2021, SegFormer, arXiv:2105.15203.
 
-    The causal form of SegFormer's Mix-FFN (Xie et al. 2021, arXiv:2105.15203), whose convolution is two-dimensional
-    and looks both ways. From the identity start it is the dense FFN until it learns otherwise.
+    Gated: W_down act(W_gate x, conv(W_up x)). The causal form of SegFormer's Mix-FFN, whose convolution is
+    two-dimensional and looks both ways. From the identity start it is the dense FFN until it learns otherwise.
 
     Args:
         kernel: tokens the convolution sees, the present one included.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.ablate import main
+from harness.records.study import read_study
 
 
 def test_one_arm_end_to_end(tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,6 +63,18 @@ def test_bpe_and_chinese(tiny_flags: list[str], tmp_path: Path, capsys: pytest.C
     assert main(["position=rope", "--json", *tiny_flags, "--data", str(text), "--tokenizer", "bpe:300"]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert all(run["scores"]["bits_per_byte"] > 0 for run in runs)
+
+
+def test_the_balance_of_experts_is_recorded(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ffn=moe", "--json", *tiny_flags, "--seeds", "1"]) == 0
+    folder = Path(json.loads(capsys.readouterr().out)["study"]["folder"])
+    health = {run.arm: run.record.moe_health for run in read_study(folder)[1]}
+    assert health["gpt2"] is None
+    experts = health["ffn=moe"]
+    assert experts is not None
+    (layer,) = experts["layers"]
+    assert sum(layer["load"]) == 2 * experts["num_tokens"]  # every token visits two experts
+    assert 0 <= layer["load_entropy"] <= 1
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,7 @@ from harness.analyse.statistics import mean_and_sd
 from variants.errors import UserError
 
 FEWEST_CLUSTERS = 20
-"""With fewer, a clustered standard error is too small (Cameron and Miller 2015, section VI: few is 20 to 50); items
-are then taken to stand alone."""
+"""With fewer, a clustered error is too small (Cameron and Miller 2015, section VI): items then stand alone."""
 
 BOOTSTRAP_DRAWS = 2000
 """Resamples; the error of the standard error is then about 2 %."""
@@ -80,11 +79,8 @@ class ItemComparison:
 def column(run: Mapping[str, Any], name: str, metric: str) -> ItemColumn:
     """The items of a task, or of all tasks of a group, from one run's `LmEvalScores.to_json()`.
 
-    In a group each task is a cluster (BLiMP's paradigms); in a task the cluster is the document an item comes from,
-    where the task says so and there are enough of them.
-
-    Raises:
-        UserError: the run has no such task or group, or the metric has no value by item.
+    In a group each task is a cluster (BLiMP's paradigms); in a task, the document an item comes from, where the task
+    says so and there are enough of them. Raises `UserError` when the run has no such items.
     """
     if name in run["groups"]:
         members = run["groups"][name]["tasks"]
@@ -121,8 +117,7 @@ def compare_items(
     Args:
         baseline: `LmEvalScores.to_json()` of the baseline's runs, one a seed.
         arm: the arm's, seed by seed in the same order.
-        name: task or group.
-        metric: one that has a value by item.
+        name: task or group; `metric` has a value by item there.
 
     Raises:
         UserError: the runs were not scored on the same items, or an item has no value.
@@ -189,19 +184,14 @@ def hierarchical(
     freedom, never fewer than the scarcer of seeds and clusters allows. One seed leaves the spread of seeds unknown:
     the interval is then about these two models and not about their architectures.
     """
-    num_seeds, num_items = differences.shape
     mean = float(np.average(differences, axis=1, weights=weights).mean())
-    num_clusters = len(set(clusters))
     components, df = _components(differences, clusters, weights)
     known = [v for v in (components.seeds, components.items, components.interaction) if v is not None]
     error = math.sqrt(sum(known)) if known else None
-    ci95 = None
-    if error is not None and df is not None:
-        half = float(stats.t.isf(0.025, df)) * error
-        ci95 = (mean - half, mean + half)
-    return ItemComparison(
-        name, metric, mean, error, ci95, df, num_seeds, num_items, num_clusters, components, by_seed
-    )  # fmt: skip
+    half = None if error is None or df is None else float(stats.t.isf(0.025, df)) * error
+    ci95 = None if half is None else (mean - half, mean + half)
+    seeds, items = differences.shape
+    return ItemComparison(name, metric, mean, error, ci95, df, seeds, items, len(set(clusters)), components, by_seed)
 
 
 def _components(
@@ -245,8 +235,8 @@ def two_way_bootstrap(
 ) -> float:
     """Standard error of the mean by resampling seeds and clusters at once: a check on `hierarchical`.
 
-    The pigeonhole bootstrap (Owen 2007, arXiv:0709.1793); it counts the interaction up to three times, so it is
-    never too small for many seeds and items, and with few seeds it is too small by sqrt((n - 1) / n) in their part.
+    The pigeonhole bootstrap (Owen 2007, arXiv:0709.1793). It counts the interaction up to three times, and with few
+    seeds the seeds' part is too small by sqrt((n - 1) / n).
     """
     rng = np.random.default_rng(seed)
     _, inverse = np.unique(np.asarray(clusters), return_inverse=True)

@@ -15,7 +15,7 @@ from harness.train.trainer import CHECKPOINT_SECONDS
 from variants.errors import UserError
 
 DEFAULT_BUDGET = 1e12
-"""Training FLOPs a run: about 20 to 40 seconds on one core. docs/decisions/0002-default-recipe.md."""
+"""Training FLOPs a run: about 25 seconds on one core with AVX-512. docs/decisions/0002-default-recipe.md."""
 
 DEFAULT_SEEDS = 8
 """Paired seeds; the half-widths they give are measured in docs/decisions/0002-default-recipe.md."""

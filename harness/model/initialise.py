@@ -12,8 +12,8 @@ tensor that two arms share starts with the same bits in both.
 
 Biases of linear layers start at 0.
 
-Fixed standard deviations that ignore width (0.02) were measured to decide verdicts at small scale:
-docs/decisions/0002-default-recipe.md.
+No standard deviation is fixed (GPT-2's is 0.02 at every width): a start that ignores width favours whichever variant
+happens to suit it, and at small widths that decides the verdict.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from harness.data.dataset import TokenizedData, prepare
 from harness.data.documents import Document, make_corpus
 from harness.data.tokenizer import ByteTokenizer
 from harness.model.transformer import Transformer
-from harness.score.extrapolation import MODES, RATIOS, extrapolation, ratio_and_error, region, target_nats
+from harness.score.extrapolation import MODES, RATIOS, extrapolation, ratio_and_error, target_blocks, target_nats
 from harness.score.perplexity import validation_loss
 from harness.score.position import loss_by_position
 from harness.spec.spec import Choice, Spec
@@ -60,40 +60,61 @@ def test_others_are_scored_at_every_length(position: str, data: TokenizedData) -
     json.dumps(found.to_json(), allow_nan=False)
 
 
+@torch.no_grad()
 def test_at_the_training_length_it_is_plain_perplexity(data: TokenizedData) -> None:
-    """The windows without overlap are the very windows of the validation loss, from the 9th on."""
+    """The windows without overlap are the very windows of the validation loss."""
     net = model("learned")
     found = extrapolation(net, data)
-    start, count = region(len(data.validation) - 1, T0, 4096, "made")
+    starts, _ = target_blocks(len(data.validation) - 1, T0, 4096, "made")
     tokens = torch.tensor(data.validation.astype(int))
     expected = 0.0
-    for begin in range(start, start + count, T0):
+    for begin in starts.tolist():
         logp = net(tokens[None, begin : begin + T0]).log_softmax(-1)[0]
         targets = tokens[begin + 1 : begin + T0 + 1].tolist()
         expected -= sum(logp[i, t].item() for i, t in enumerate(targets) if t != data.end_of_text)
     point = found.at(1.0, "non-overlapping")
     assert point.nats_per_token == pytest.approx(expected / sum(found.block_tokens), rel=1e-6)
     assert sum(point.block_nats) == pytest.approx(expected, rel=1e-6)
-    # all of the split, when that begins at its first window
-    whole = (len(data.validation) - 1) // T0 * T0
-    nats = target_nats(net, data.validation, 0, whole, T0, "non-overlapping")
-    rest = target_nats(net, data.validation, whole, len(data.validation) - 1 - whole, T0, "non-overlapping")
-    is_text = data.token_bytes[data.validation[1:]] > 0
-    total = np.concatenate([nats, rest])[is_text].sum()
-    assert total == pytest.approx(validation_loss(net, data).documents[:, 0].sum(), rel=1e-6)
+
+
+def test_all_blocks_together_are_the_validation_loss(tmp_path: Path) -> None:
+    documents = [Document("abcdefg. " * 16, "a")]  # 145 tokens: nine whole windows
+    data = prepare(make_corpus("whole", documents, documents), ByteTokenizer(), tmp_path)
+    net = model("learned")
+    nats = target_nats(net, data.validation, np.arange(0, 144, T0), T0, "non-overlapping")
+    assert nats.sum() == pytest.approx(validation_loss(net, data).documents[:, 0].sum(), rel=1e-6)
 
 
 @torch.no_grad()
-def test_each_target_sees_the_context_that_is_claimed(data: TokenizedData) -> None:
-    """Sliding by 4 with 16 tokens: the targets of a stride see 13 to 16 tokens."""
+@pytest.mark.parametrize("context", [4, 8, 16, 20, 24, 32])
+def test_each_target_sees_the_context_that_is_claimed(context: int, data: TokenizedData) -> None:
     net = model("rope")
     tokens = torch.tensor(data.validation.astype(int))
-    nats = target_nats(net, data.validation, 128, 10, 16, "sliding")  # two whole strides and a rest of two
-    for i, target in enumerate(range(128, 138)):
-        end = min(i // 4 * 4 + 4, 10) - 1 + 128
-        begin = 128 + i // 4 * 4 - 12
-        logits = net(tokens[None, begin : target + 1])[0, -1]
-        assert nats[i] == pytest.approx(-logits.log_softmax(-1)[tokens[target + 1]].item(), abs=1e-5), (i, end)
+    starts = np.array([128, 176])
+    scored = {mode: target_nats(net, data.validation, starts, context, mode) for mode in MODES}
+    stride = min(4, context // 2)
+    for row, start in enumerate(starts.tolist()):
+        for i in range(T0):
+            target = start + i
+            begins = {
+                "non-overlapping": target // context * context,
+                "sliding": start + i // stride * stride + stride - context,
+            }
+            for mode, begin in begins.items():
+                assert 0 <= target - begin < context
+                logp = net(tokens[None, begin : target + 1])[0, -1].log_softmax(-1)
+                assert scored[mode][row, i] == pytest.approx(-logp[tokens[target + 1]].item(), abs=1e-5)
+
+
+def test_a_stride_that_does_not_divide_the_window(data: TokenizedData) -> None:
+    """18 targets by strides of 4: the last two come in a shorter window with the same context before it."""
+    net = model("rope", seq_len=18)
+    tokens = torch.tensor(data.validation.astype(int))
+    nats = target_nats(net, data.validation, np.array([144]), 18, "sliding")
+    assert nats.shape == (1, 18)
+    with torch.no_grad():
+        logp = net(tokens[None, 144 + 16 - 14 : 144 + 18])[0, -1].log_softmax(-1)
+    assert nats[0, 17] == pytest.approx(-logp[tokens[144 + 18]].item(), abs=1e-5)
 
 
 def test_a_model_without_positions_or_memory_scores_every_length_alike(data: TokenizedData) -> None:
@@ -120,10 +141,18 @@ def test_a_short_split_loses_the_long_contexts_and_says_so(tmp_path: Path) -> No
         extrapolation(model("rope"), data)
 
 
-def test_region_is_whole_windows_and_long_enough_for_the_longest_context() -> None:
-    assert region(100_000, 128, 4096, "x") == (1024, 4096)
-    assert region(100_000, 1024, 4096, "x") == (8192, 8192)
-    assert region(16 * 128, 128, 4096, "x") == (1024, 1024)
+def test_blocks_are_spread_over_the_split_and_over_the_long_windows() -> None:
+    starts, longest = target_blocks(1_000_000, 128, 4096, "x")
+    assert longest == 1024
+    assert len(starts) == 32
+    assert np.all(starts % 128 == 0)
+    assert starts[0] >= 1024
+    assert starts[0] < 100_000 < 900_000 < starts[-1] <= 1_000_000 - 128
+    assert len(set((starts // 128 % 8).tolist())) > 4, "they stand at many places of the windows of 8 x 128"
+    again, _ = target_blocks(1_000_000, 128, 4096, "x")
+    assert np.array_equal(starts, again)
+    every, _ = target_blocks(100 * 128, 128, 10**9, "x")
+    assert every.tolist() == list(range(8 * 128, 96 * 128, 128)), "all that have 8 windows before and lie in whole ones"
 
 
 def test_ratio_and_error() -> None:
@@ -138,10 +167,11 @@ def test_loss_by_position_averages_to_the_loss(data: TokenizedData) -> None:
     assert found is not None
     assert len(found.nats) == T0
     assert found.num_windows == (len(data.validation) - 1) // T0
-    nats = target_nats(model("rope"), data.validation, 0, found.num_windows * T0, T0, "non-overlapping")
-    is_text = (data.token_bytes[data.validation[1:]] > 0)[: len(nats)].reshape(-1, T0)
+    starts = np.arange(found.num_windows) * T0
+    nats = target_nats(model("rope"), data.validation, starts, T0, "non-overlapping")
+    is_text = (data.token_bytes[data.validation[1:]] > 0)[: nats.size].reshape(-1, T0)
     for t in range(T0):
-        column = nats.reshape(-1, T0)[is_text[:, t], t]
+        column = nats[is_text[:, t], t]
         assert found.nats[t] == pytest.approx(column.mean())
         assert found.standard_error[t] == pytest.approx(column.std(ddof=1) / math.sqrt(len(column)))
     longer = loss_by_position(model("rope"), data, context=4 * T0, max_tokens=3 * 4 * T0)

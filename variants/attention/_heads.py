@@ -121,7 +121,9 @@ class HeadAttention(nn.Module):
     ) -> None:
         super().__init__()
         if n_kv_heads < 1 or shape.n_heads % n_kv_heads:
-            raise UserError(f"attention.n_kv_heads must divide n_heads = {shape.n_heads}, got {n_kv_heads}")
+            raise UserError(
+                f"attention.n_kv_heads must divide n_heads = {shape.n_heads}, got {n_kv_heads}; change it or --heads"
+            )
         check_positive(window=window, softcap=softcap, scale=scale)
         bias = shape.bias if bias is None else bias
         self.n_heads, self.n_kv_heads, self.d_head = shape.n_heads, n_kv_heads, shape.d_head

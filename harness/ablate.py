@@ -38,7 +38,8 @@ from harness.engine.study import Task, collect, finished_keys, study_record, tas
 from harness.plan.study import Plan, plan_study
 from harness.records.record import StudyRecord
 from harness.records.store import RunStore
-from harness.records.study import write_study
+from harness.records.study import read_measurements, write_study
+from harness.reporting.section import Material
 from harness.reporting.write import write_report
 from harness.spec.presets import preset
 from harness.spec.sizes import resize
@@ -154,7 +155,7 @@ def run_study(
     runs = collect(tasks, store, reused)
     comparisons = compare(study, runs)
     write_study(folder, study, runs)
-    write_report(folder, study, runs, comparisons)
+    write_report(folder, Material(study, runs, comparisons, read_measurements(folder)))
     text = show.verdict_text(study, runs, comparisons, folder, time.monotonic() - started)
     print(text, file=sys.stderr if args.json else sys.stdout)
     if args.json:

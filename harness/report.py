@@ -16,7 +16,8 @@ from typing import NoReturn
 from harness.analyse.comparison import compare
 from harness.analyse.sentences import headline, verdict_sentence
 from harness.records.store import StoreError
-from harness.records.study import read_study
+from harness.records.study import read_measurements, read_study
+from harness.reporting.section import Material
 from harness.reporting.write import write_report
 from variants.errors import UserError
 
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = Path(_parser().parse_args(argv).folder)
         study, runs = read_study(folder)
         comparisons = compare(study, runs)
-        report = write_report(folder, study, runs, comparisons)
+        report = write_report(folder, Material(study, runs, comparisons, read_measurements(folder)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

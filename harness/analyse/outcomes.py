@@ -26,16 +26,16 @@ class Outcomes:
 
 def outcomes(study: StudyRecord, runs: Iterable[StudyRun], arm: str, score: str) -> Outcomes:
     """The outcomes of one arm, seeds in the study's order."""
-    records = {run.seed: run.record for run in runs if run.arm == arm}
+    found = {run.seed: run for run in runs if run.arm == arm}
     values: dict[int, float] = {}
     lacking: dict[int, Missing] = {}
     for seed in study.seeds:
-        record = records.get(seed)
-        value = record.scores.get(score) if record is not None else None
-        if record is None:
+        run = found.get(seed)
+        value = run.value(score) if run is not None else None
+        if run is None:
             lacking[seed] = "missing"
-        elif record.status != "finished":
-            lacking[seed] = record.status
+        elif run.record.status != "finished":
+            lacking[seed] = run.record.status
         elif value is None or not math.isfinite(value):
             lacking[seed] = "without this score"
         else:

@@ -9,9 +9,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from variants.errors import UserError
-
-SCHEMA_VERSION = 1
+from harness.records.schema import SCHEMA_VERSION
+from harness.records.score import ScoreRecord
 
 Status = Literal["finished", "diverged", "failed"]
 
@@ -74,23 +73,21 @@ class RunRecord:
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A run seen from a study: which arm and seed it stands for, and whether it was trained before."""
+    """A run seen from a study: which arm and seed it stands for, whether it was trained before, and its scores."""
 
     arm: str
     seed: int
     reused: bool
     record: RunRecord
+    scores: tuple[ScoreRecord, ...] = ()
+
+    def value(self, name: str) -> float | None:
+        """A number of this run by name: of its record, or of a score beside it; None where there is none."""
+        if name in self.record.scores:
+            return self.record.scores[name]
+        return next((v.value for score in self.scores for v in score.values if v.name == name), None)
 
 
 def to_json(record: Any) -> dict[str, Any]:
     """A record as plain JSON data."""
     return dataclasses.asdict(record)
-
-
-def check_version(data: dict[str, Any], what: str) -> None:
-    """Raise `UserError` unless `data` was written by this schema version."""
-    if data.get("schema_version") != SCHEMA_VERSION:
-        raise UserError(
-            f"{what} has schema_version {data.get('schema_version')!r}, this program reads {SCHEMA_VERSION}; "
-            "rebuild it with the program that wrote it"
-        )

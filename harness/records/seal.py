@@ -10,7 +10,7 @@ import json
 import math
 from typing import Any
 
-from harness.records.record import SCHEMA_VERSION, check_version
+from harness.records.schema import SCHEMA_VERSION, check_version
 from variants.errors import UserError
 
 

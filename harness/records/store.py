@@ -3,6 +3,7 @@
     STORE/runs/ab/ab12.../record.json    the run's record, sealed (records.seal)
     STORE/runs/ab/ab12.../run.lock       held while the run is trained
     STORE/runs/ab/ab12.../record.lock    held for the instant a record is written
+    STORE/runs/ab/ab12.../scores/cd34....json    a score of the run, sealed, by its own key
 
 The key is the address, so asking for one record among 100,000 opens one file and lists nothing. Records
 are only ever added: equal content is trained once, and a record that was reported is never changed.
@@ -23,6 +24,7 @@ from typing import Any
 
 from harness.records.atomic import StoreError, write_text
 from harness.records.record import RunRecord, to_json
+from harness.records.score import ScoreRecord, score_from_json
 from harness.records.seal import seal, unseal
 from variants.errors import UserError
 
@@ -56,12 +58,9 @@ class RunStore:
             StoreError: the disk refuses to read it.
         """
         path = self.folder(key) / "record.json"
-        try:
-            text = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
+        text = _read(path)
+        if text is None:
             return None
-        except OSError as error:
-            raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
         try:
             return _record(unseal(text, str(path)), key, path)
         except UserError as error:
@@ -86,6 +85,41 @@ class RunStore:
                     abandoned.unlink()
             write_text(folder / "record.json", json.dumps(seal(to_json(record)), allow_nan=False))
 
+    def get_score(self, run: str, key: str) -> ScoreRecord | None:
+        """A score of a run, or None when there is none.
+
+        Raises:
+            UserError: there is one, and it is damaged, edited, of another version, or another run's.
+            StoreError: the disk refuses to read it.
+        """
+        path = self._score_path(run, key)
+        text = _read(path)
+        if text is None:
+            return None
+        try:
+            score = _score(unseal(text, str(path)), path)
+            if (score.run, score.key) != (run, key):
+                raise UserError(f"{path} is the score {score.key!r} of run {score.run!r}, put into the wrong folder")
+        except UserError as error:
+            raise UserError(f"{error}; delete that file to score the run again") from error
+        return score
+
+    def put_score(self, score: ScoreRecord) -> None:
+        """Keep a score; a failed one may be replaced, a finished one is the same again and is left as it is.
+
+        Raises:
+            StoreError: the disk refuses; nothing was changed.
+        """
+        present = self.get_score(score.run, score.key)
+        if present is None or present.status == "failed":
+            text = json.dumps(seal(to_json(score)), allow_nan=False)
+            write_text(self._score_path(score.run, score.key), text)
+
+    def _score_path(self, run: str, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise UserError(f"a score's key is 64 hexadecimal digits, got {key[:80]!r}; take it from ScoreRecord.key")
+        return self.folder(run) / "scores" / f"{key}.json"
+
     @contextlib.contextmanager
     def lock(self, key: str) -> Iterator[None]:
         """Hold the run: a second process asking for it waits. The system lets go if the holder is killed."""
@@ -100,6 +134,16 @@ class RunStore:
                     record = self.get(key)
                     if record is not None:
                         yield record
+
+
+def _read(path: Path) -> bytes | None:
+    """The bytes of a file, None when there is none."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _names(folder: Path) -> list[str]:
@@ -118,6 +162,13 @@ def _record(body: dict[str, Any], key: str, path: Path) -> RunRecord:
     if body["key"] != key:
         raise UserError(f"{path} is the record of run {body['key']!r}, put into the wrong folder")
     return RunRecord(**body)
+
+
+def _score(body: dict[str, Any], path: Path) -> ScoreRecord:
+    try:
+        return score_from_json(body)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path} is not a score ({error})") from error
 
 
 @contextlib.contextmanager

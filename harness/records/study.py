@@ -1,33 +1,76 @@
-"""A study's folder: study.json, the question and what was decided before the first run, and runs.jsonl, one
-StudyRun a line. From these two files alone the report can be rebuilt, without torch and without the run store.
+"""A study's folder. From these files alone the report can be rebuilt, without torch and without the run store:
 
-Both are sealed (records.seal). Each line of runs.jsonl also says which of how many it is, so a file that
-lost whole lines is refused too and never taken for a smaller study.
+    study.json               the question and what was decided before the first run
+    runs.jsonl               one run a line
+    scores.jsonl             one score of a run a line
+    measurements/NAME.json   what was measured of all arms side by side
+
+All are sealed (records.seal). Each line also says which of how many it is, so a file that lost whole lines is refused
+too and never taken for a smaller study.
 """
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from harness.records.atomic import StoreError, write_text
 from harness.records.record import ArmRecord, RunRecord, StudyRecord, StudyRun, to_json
+from harness.records.score import Measurement, ScoreRecord, score_from_json
 from harness.records.seal import seal, unseal
 from variants.errors import UserError
 
 
 def write_study(folder: Path | str, study: StudyRecord, runs: list[StudyRun]) -> None:
-    """Write both files, each atomically; `runs` may be fewer than the study plans.
+    """Write the study, its runs and their scores, each file atomically; `runs` may be fewer than the study plans.
 
     Raises:
         StoreError: the disk refuses.
         UserError: the runs do not belong to the study.
     """
     _check(study, runs, str(folder))
-    lines = [seal({**to_json(run), "line": i, "lines": len(runs)}) for i, run in enumerate(runs, start=1)]
     write_text(Path(folder) / "study.json", json.dumps(seal(to_json(study)), indent=1, allow_nan=False) + "\n")
-    write_text(Path(folder) / "runs.jsonl", "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
+    bare = [to_json(dataclasses.replace(run, scores=())) for run in runs]
+    for run in bare:
+        del run["scores"]
+    write_text(Path(folder) / "runs.jsonl", _lines(bare))
+    scores = [{"arm": r.arm, "seed": r.seed, "score": to_json(score)} for r in runs for score in r.scores]
+    write_text(Path(folder) / "scores.jsonl", _lines(scores))
+
+
+def _lines(bodies: list[dict[str, Any]]) -> str:
+    sealed = (seal({**body, "line": i, "lines": len(bodies)}) for i, body in enumerate(bodies, start=1))
+    return "".join(json.dumps(line, allow_nan=False) + "\n" for line in sealed)
+
+
+def write_measurement(folder: Path | str, measurement: Measurement) -> None:
+    """Write a measurement of the study in `folder`, instead of an earlier one of its name.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    text = json.dumps(seal(to_json(measurement)), allow_nan=False) + "\n"
+    write_text(Path(folder) / "measurements" / f"{measurement.name}.json", text)
+
+
+def read_measurements(folder: Path | str) -> list[Measurement]:
+    """The measurements of the study in `folder`, by name.
+
+    Raises:
+        UserError: one is cut short, damaged or of another version.
+        StoreError: the disk refuses.
+    """
+    measurements = []
+    for path in sorted((Path(folder) / "measurements").glob("*.json")):
+        try:
+            measurements.append(Measurement(**unseal(_read(path), str(path))))
+        except TypeError as error:
+            raise UserError(f"{path} is not a measurement ({error}); delete it") from error
+    return measurements
 
 
 def read_study(folder: Path | str) -> tuple[StudyRecord, list[StudyRun]]:
@@ -44,7 +87,7 @@ def read_study(folder: Path | str) -> tuple[StudyRecord, list[StudyRun]]:
         study = StudyRecord(**{**body, "arms": [ArmRecord(**arm) for arm in body["arms"]]})
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is not a study record ({error}); give the folder of a study") from error
-    runs = _read_runs(folder / "runs.jsonl")
+    runs = _read_runs(folder)
     _check(study, runs, str(folder))
     return study, runs
 
@@ -60,26 +103,43 @@ def _read(path: Path) -> bytes:
         raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def _read_runs(path: Path) -> list[StudyRun]:
-    lines = [
-        _run(unseal(line, f"line {i} of {path}"), f"line {i} of {path}")
-        for i, line in enumerate(_read(path).splitlines(), start=1)
-    ]
-    for i, (_, line, total) in enumerate(lines, start=1):
-        if (line, total) != (i, len(lines)):
+def _read_runs(folder: Path) -> list[StudyRun]:
+    scores: dict[tuple[str, int], list[ScoreRecord]] = {}
+    path = folder / "scores.jsonl"
+    for i, body in enumerate(_read_lines(path) if path.exists() else [], start=1):  # studies of before have none
+        with _meaning(f"line {i} of {path}", "a score of a study"):
+            scores.setdefault((body["arm"], body["seed"]), []).append(score_from_json(body["score"]))
+    path, runs = folder / "runs.jsonl", []
+    for i, body in enumerate(_read_lines(path), start=1):
+        with _meaning(f"line {i} of {path}", "a run of a study"):
+            arm, seed = body["arm"], body["seed"]
+            runs.append(
+                StudyRun(arm, seed, body["reused"], RunRecord(**body["record"]), tuple(scores.pop((arm, seed), ())))
+            )
+    if scores:
+        raise UserError(f"{folder / 'scores.jsonl'} has scores of runs that runs.jsonl does not have: {list(scores)}")
+    return runs
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    """The sealed lines of a file, all of them."""
+    bodies = [unseal(line, f"line {i} of {path}") for i, line in enumerate(_read(path).splitlines(), start=1)]
+    for i, body in enumerate(bodies, start=1):
+        line, total = body.get("line"), body.get("lines")
+        if (line, total) != (i, len(bodies)):
             raise UserError(
-                f"{path} has {len(lines)} lines, and number {i} says it is {line} of {total}; "
+                f"{path} has {len(bodies)} lines, and number {i} says it is {line} of {total}; "
                 "lines were lost or moved, run the study's command again to rewrite it"
             )
-    return [run for run, _, _ in lines]
+    return bodies
 
 
-def _run(body: dict[str, Any], what: str) -> tuple[StudyRun, int, int]:
+@contextlib.contextmanager
+def _meaning(where: str, what: str) -> Iterator[None]:
     try:
-        record = RunRecord(**body["record"])
-        return StudyRun(body["arm"], body["seed"], body["reused"], record), body["line"], body["lines"]
+        yield
     except (KeyError, TypeError) as error:
-        raise UserError(f"{what} is not a run of a study ({error})") from error
+        raise UserError(f"{where} is not {what} ({error})") from error
 
 
 def _check(study: StudyRecord, runs: list[StudyRun], what: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from harness.reporting.figures import for_page
+from harness.reporting.figures.style import for_page
 from harness.reporting.markdown import TEMPLATES
 from harness.reporting.page import Page
 
 
-def render(page: Page, figures: dict[str, str]) -> str:
-    """The page with its figures, SVG text by name ("forest", "curves")."""
+def render(page: Page) -> str:
+    """The page with its figures in it."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -20,5 +20,5 @@ def render(page: Page, figures: dict[str, str]) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    inside = {name: Markup(for_page(svg)) for name, svg in figures.items()}  # drawn by figures.py
-    return environment.get_template("report.html.jinja").render(page=page, figures=inside)
+    environment.filters["inside"] = lambda svg: Markup(for_page(svg))  # drawn by reporting/figures
+    return environment.get_template("report.html.jinja").render(page=page)

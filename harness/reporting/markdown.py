@@ -13,8 +13,8 @@ from harness.reporting.page import Page
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def render(page: Page, figures: list[str]) -> str:
-    """The page with `figures`, names of files beside it, as GitHub-flavoured Markdown."""
+def render(page: Page) -> str:
+    """The page as GitHub-flavoured Markdown; its figures are files beside it."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         undefined=StrictUndefined,
@@ -25,7 +25,7 @@ def render(page: Page, figures: list[str]) -> str:
         keep_trailing_newline=True,
     )
     return environment.get_template("report.md.jinja").render(
-        page=page, figures=figures, fence=Verbatim(_fence(page.command)), command=Verbatim(page.command)
+        page=page, fence=Verbatim(_fence(page.command)), command=Verbatim(page.command)
     )
 
 

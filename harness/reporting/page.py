@@ -8,11 +8,17 @@ from dataclasses import dataclass
 
 from harness.analyse import tables
 from harness.analyse.comparison import Comparison
+from harness.analyse.curves import curves
+from harness.analyse.forest import forest
 from harness.analyse.outcomes import Outcomes
 from harness.analyse.scores import PRIMARY, SCORES
 from harness.analyse.sentences import difference_text, headline, method_notes, verdict_words
 from harness.analyse.text import interval, number, p_text, probability, signed
 from harness.records.record import StudyRecord, StudyRun
+from harness.reporting.figures.curves import loss_curves
+from harness.reporting.figures.forest import forest_plot
+from harness.reporting.section import Drawing, Grid, Material, Section
+from harness.reporting.sections import SECTIONS
 
 
 @dataclass(frozen=True)
@@ -27,45 +33,70 @@ class VerdictText:
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A table: the first column is a name, the others are numbers or a word."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
-    note: str = ""
-
-
-@dataclass(frozen=True)
 class Page:
-    """Everything a report says but its figures."""
+    """A whole report. `forest` is the headline figure, None when there is nothing to compare."""
 
     headline: str
     study: str
     created: str
     summary: str
     verdicts: list[VerdictText]
+    forest: Drawing | None
     setup: list[tuple[str, str]]
-    grids: list[Grid]
+    sections: list[Section]
     notes: list[str]
     command: str
 
+    @property
+    def drawings(self) -> list[Drawing]:
+        """Every figure, in the order of the page."""
+        inside = [drawing for section in self.sections for drawing in section.drawings]
+        return inside if self.forest is None else [self.forest, *inside]
 
-def page(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]) -> Page:
-    """The page of a study."""
-    results = _results(study, runs, comparisons)
-    grids = [_arms(study), _differences(comparisons), results, _seeds(study, runs), _unfinished(runs)]
+
+def page(material: Material) -> Page:
+    """The page of a study. A section that has nothing to show is left out."""
+    study, runs, comparisons = material.study, material.runs, material.comparisons
+    sections = [
+        _arms(study),
+        _differences(comparisons),
+        _results(study, runs, comparisons),
+        *(show(material) for show in SECTIONS),
+        _seeds(study, runs),
+        _unfinished(runs),
+        _training_loss(study, runs),
+    ]
     return Page(
         headline=headline(study, comparisons),
         study=study.name,
         created=study.created,
         summary=tables.summary(study, runs),
         verdicts=[_verdict(c) for c in comparisons],
+        forest=_forest(comparisons),
         setup=tables.setup_card(study, runs),
-        grids=[grid for grid in grids if grid.rows],
+        sections=[section for section in sections if section is not None],
         notes=method_notes(study, comparisons),
         command=shlex.join(study.command),
     )
+
+
+def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], note: str = "") -> Section | None:
+    return Section(title, grids=(Grid(columns, rows, note),)) if rows else None
+
+
+def _forest(comparisons: Sequence[Comparison]) -> Drawing | None:
+    data = forest(comparisons)
+    if data is None:
+        return None
+    alt = "Differences from the baseline with 95 % intervals; the numbers are in the table below"
+    caption = "The band is the margin of equivalence. An arrow at the edge: the interval goes on beyond it."
+    return Drawing("forest", forest_plot(data), alt, caption)
+
+
+def _training_loss(study: StudyRecord, runs: Sequence[StudyRun]) -> Section:
+    caption = "Thin: one run. Thick: the mean of an arm's finished runs. The baseline is in the colour of the text."
+    alt = "Training loss against training FLOPs, a line an arm"
+    return Section("Training loss", drawings=(Drawing("curves", loss_curves(curves(study, runs)), alt, caption),))
 
 
 def _verdict(c: Comparison) -> VerdictText:
@@ -80,7 +111,7 @@ def _verdict(c: Comparison) -> VerdictText:
     )
 
 
-def _arms(study: StudyRecord) -> Grid:
+def _arms(study: StudyRecord) -> Section | None:
     columns = ("arm", "parameters", "active", "non-embedding", "FLOPs per token", "steps", "tokens", "training FLOPs")
     rows = [
         (
@@ -96,10 +127,10 @@ def _arms(study: StudyRecord) -> Grid:
         for row in tables.arm_rows(study)
     ]
     note = f"Mismatch is of the matched quantity ({study.match}), against {study.baseline}."
-    return Grid("Arms", (*columns, "mismatch", "parameters, against baseline"), rows, note)
+    return _table("Arms", (*columns, "mismatch", "parameters, against baseline"), rows, note)
 
 
-def _differences(comparisons: Sequence[Comparison]) -> Grid:
+def _differences(comparisons: Sequence[Comparison]) -> Section | None:
     columns = ("arm", "verdict", "difference", "95 % interval", "pairs", "p", "p equivalence", "P(better)")
     rows = [
         (
@@ -123,10 +154,10 @@ def _differences(comparisons: Sequence[Comparison]) -> Grid:
         "of the two arms over seeds; near zero, pairing gained nothing."
     )
     more = ("smallest effect", "Hedges g", "pairing correlation")
-    return Grid("Differences", (*columns, *more), rows, note)
+    return _table("Differences", (*columns, *more), rows, note)
 
 
-def _results(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]) -> Grid:
+def _results(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]) -> Section | None:
     columns = ("arm", "runs finished", *(f"{s.title}, {s.unit}" for s in SCORES.values()))
     rows = [
         (
@@ -138,18 +169,18 @@ def _results(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence
     ]
     tokenizer = study.data.get("tokenizer", "of the study")
     note = f"Mean ± standard deviation over all seeds an arm finished. Perplexity is that of the tokenizer {tokenizer}."
-    return Grid("Results", columns, rows, note)
+    return _table("Results", columns, rows, note)
 
 
-def _seeds(study: StudyRecord, runs: Sequence[StudyRun]) -> Grid:
+def _seeds(study: StudyRecord, runs: Sequence[StudyRun]) -> Section | None:
     rows = [(row.arm, *(_outcome(row, seed) for seed in study.seeds)) for row in tables.seed_rows(study, runs)]
     columns = ("arm", *(f"seed {seed}" for seed in study.seeds))
-    return Grid("Every seed", columns, rows, f"{SCORES[PRIMARY].title}, {SCORES[PRIMARY].unit}.".capitalize())
+    return _table("Every seed", columns, rows, f"{SCORES[PRIMARY].title}, {SCORES[PRIMARY].unit}.".capitalize())
 
 
-def _unfinished(runs: Sequence[StudyRun]) -> Grid:
+def _unfinished(runs: Sequence[StudyRun]) -> Section | None:
     rows = [(row.arm, str(row.seed), row.status, row.reason) for row in tables.unfinished_rows(runs)]
-    return Grid("Runs that did not finish", ("arm", "seed", "status", "reason"), rows)
+    return _table("Runs that did not finish", ("arm", "seed", "status", "reason"), rows)
 
 
 def _outcome(row: Outcomes, seed: int) -> str:

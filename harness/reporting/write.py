@@ -7,36 +7,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.analyse.comparison import Comparison, to_json
-from harness.analyse.curves import curves
-from harness.analyse.forest import forest
 from harness.records.atomic import write_text
-from harness.records.record import StudyRecord, StudyRun
+from harness.records.record import StudyRecord
 from harness.records.seal import finite
-from harness.reporting import figures, html, markdown
+from harness.reporting import html, markdown
 from harness.reporting.page import page
+from harness.reporting.section import Material
 
 COMPARISONS_VERSION = 1  # of comparisons.json
 
 
-def write_report(
-    folder: Path | str, study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]
-) -> Path:
+def write_report(folder: Path | str, material: Material) -> Path:
     """Write report.html, report.md, comparisons.json and the figures; returns the path of report.html.
 
     Raises:
         StoreError: the disk refuses; each file is whole, as it was or as it is now.
     """
     folder = Path(folder)
-    drawn = {"curves": figures.loss_curves(curves(study, runs))}
-    rows = forest(comparisons)
-    if rows is not None:
-        drawn["forest"] = figures.forest_plot(rows)
-    text = page(study, runs, comparisons)
-    for name, svg in drawn.items():
-        write_text(folder / f"{name}.svg", svg)
-    write_text(folder / "comparisons.json", _comparisons(study, comparisons))
-    write_text(folder / "report.md", markdown.render(text, sorted(drawn)))
-    write_text(folder / "report.html", html.render(text, drawn))
+    text = page(material)
+    for drawing in text.drawings:
+        write_text(folder / f"{drawing.name}.svg", drawing.svg)
+    write_text(folder / "comparisons.json", _comparisons(material.study, material.comparisons))
+    write_text(folder / "report.md", markdown.render(text))
+    write_text(folder / "report.html", html.render(text))
     return folder / "report.html"
 
 

@@ -21,6 +21,7 @@ from harness.records import store as store_module
 from harness.records.atomic import write_text
 from harness.records.example import example_run
 from harness.records.record import RunRecord
+from harness.records.score import ScoreRecord
 from harness.records.store import RunStore, StoreError
 from variants.errors import UserError
 
@@ -315,3 +316,32 @@ def test_a_lock_the_file_system_refuses(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(store_module.fcntl, "flock", refuse)
     with pytest.raises(StoreError, match=r"cannot lock .*No locks available"), RunStore(tmp_path).lock("a" * 64):
         pass
+
+
+def test_a_score_is_kept_beside_its_run_and_a_failed_one_is_replaced(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    run, key = "ab" * 32, "cd" * 32
+    assert store.get_score(run, key) is None
+    failed = ScoreRecord(key, {"score": "position"}, run, "position", "failed", "too short")
+    store.put_score(failed)
+    assert store.get_score(run, key) == failed
+    finished = dataclasses.replace(failed, status="finished", reason="", detail={"nats": [1.0, None]})
+    store.put_score(finished)
+    store.put_score(failed)
+    assert store.get_score(run, key) == finished
+
+
+def test_a_damaged_or_misplaced_score_is_refused(tmp_path: Path) -> None:
+    store = RunStore(tmp_path)
+    run, key, other = "ab" * 32, "cd" * 32, "ef" * 32
+    store.put_score(ScoreRecord(key, {}, run, "position", "finished", ""))
+    folder = store.folder(run) / "scores"
+    (folder / f"{other}.json").write_bytes((folder / f"{key}.json").read_bytes())
+    with pytest.raises(UserError, match="wrong folder"):
+        store.get_score(run, other)
+    text = (folder / f"{key}.json").read_text()
+    (folder / f"{key}.json").write_text(text.replace("finished", "fimished"))
+    with pytest.raises(UserError, match="delete that file to score the run again"):
+        store.get_score(run, key)
+    with pytest.raises(UserError, match="64 hexadecimal digits"):
+        store.get_score(run, "../x")

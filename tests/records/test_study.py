@@ -10,7 +10,8 @@ import pytest
 
 from harness.records.example import example_run, example_runs, example_study
 from harness.records.record import StudyRecord, StudyRun
-from harness.records.study import read_study, write_study
+from harness.records.score import Measurement, ScoreRecord, Value
+from harness.records.study import read_measurements, read_study, write_measurement, write_study
 from variants.errors import UserError
 
 
@@ -40,7 +41,7 @@ def test_writing_again_replaces(tmp_path: Path, study: StudyRecord, runs: list[S
     write_study(tmp_path, study, runs[:1])
     write_study(tmp_path, study, runs)
     assert read_study(tmp_path) == (study, runs)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs.jsonl", "study.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["runs.jsonl", "scores.jsonl", "study.json"]
 
 
 @pytest.mark.parametrize("name", ["study.json", "runs.jsonl"])
@@ -104,3 +105,31 @@ def test_runs_outside_the_plan_are_refused(tmp_path: Path, study: StudyRecord) -
     with pytest.raises(UserError, match="arms of different names, the baseline among them"):
         write_study(tmp_path, dataclasses.replace(study, baseline="gpt3"), [])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_and_measurements_come_back(tmp_path: Path) -> None:
+    study, runs = example_study(), example_runs({"gpt2": [1.6, 1.7, 1.6, 1.65], "norm=rms": [1.6, 1.7, 1.6, 1.65]})
+    value = Value("cloze/acc", "cloze", 0.5, "of 1", "higher", 0.02, 0.25, True)
+    score = ScoreRecord("ab" * 32, {"run": runs[0].record.key}, runs[0].record.key, "lm-eval", "finished", "", [value])
+    runs = [dataclasses.replace(runs[0], scores=(score,)), *runs[1:]]
+    write_study(tmp_path, study, runs)
+    measured = Measurement("throughput", {"device": "cpu"}, "finished", "", {"rows": []})
+    write_measurement(tmp_path, measured)
+    assert read_study(tmp_path) == (study, runs)
+    assert runs[0].value("cloze/acc") == 0.5
+    assert runs[1].value("cloze/acc") is None
+    assert read_measurements(tmp_path) == [measured]
+
+
+def test_lost_scores_are_noticed(tmp_path: Path) -> None:
+    study, runs = example_study(), example_runs({"gpt2": [1.6], "norm=rms": [1.6]})
+    scores = tuple(ScoreRecord(c * 64, {}, runs[0].record.key, "position", "finished", "") for c in "ab")
+    write_study(tmp_path, study, [dataclasses.replace(runs[0], scores=scores), *runs[1:]])
+    lines = (tmp_path / "scores.jsonl").read_text().splitlines()
+    (tmp_path / "scores.jsonl").write_text(lines[0] + "\n")
+    with pytest.raises(UserError, match="lines were lost"):
+        read_study(tmp_path)
+    (tmp_path / "measurements").mkdir()
+    (tmp_path / "measurements" / "throughput.json").write_text("{")
+    with pytest.raises(UserError, match="cut short"):
+        read_measurements(tmp_path)

@@ -11,8 +11,9 @@ import pytest
 
 from harness.analyse.curves import curves
 from harness.analyse.forest import forest
-from harness.reporting import figures
-from harness.reporting.figures import INK, LINE, for_page, forest_plot, labels, loss_curves
+from harness.reporting.figures.curves import loss_curves
+from harness.reporting.figures.forest import _beyond, forest_plot
+from harness.reporting.figures.style import INK, LINE, for_page, labels
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -81,8 +82,8 @@ def test_an_interval_beyond_the_axis_is_an_arrow(equivalent) -> None:
     assert with_arrows is not None
     assert without is not None
     row = next(row for row in with_arrows.rows if row.arm == "wild")
-    assert figures._beyond(row, with_arrows.limits) == [(with_arrows.limits[0], "<"), (with_arrows.limits[1], ">")]
-    assert figures._beyond(without.rows[0], without.limits) == []
+    assert _beyond(row, with_arrows.limits) == [(with_arrows.limits[0], "<"), (with_arrows.limits[1], ">")]
+    assert _beyond(without.rows[0], without.limits) == []
 
 
 def test_labels_fit_and_differ() -> None:

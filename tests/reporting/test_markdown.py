@@ -28,7 +28,7 @@ def test_escape(text: object, escaped: str) -> None:
 
 
 def test_every_shape_has_whole_tables(shape) -> None:
-    text = render(page(*shape), ["curves", "forest"])
+    text = render(page(shape))
     assert text.startswith("# ")
     assert "\n\n\n" not in text
     widths = None
@@ -42,7 +42,7 @@ def test_every_shape_has_whole_tables(shape) -> None:
 
 
 def test_the_verdict_comes_first_and_nothing_is_left_out(equivalent) -> None:
-    text = render(page(*equivalent), ["curves", "forest"])
+    text = render(page(equivalent))
     lines = [line for line in text.splitlines() if line]
     assert lines[0] == "# norm=rms is EQUIVALENT to gpt2"
     assert lines[2].startswith(
@@ -63,7 +63,7 @@ def test_the_verdict_comes_first_and_nothing_is_left_out(equivalent) -> None:
 
 
 def test_hostile_names_stay_text(hostile) -> None:
-    text = render(page(*hostile), ["curves"])
+    text = render(page(hostile))
     prose = text[: text.index("## Reproduce")]
     assert "<script>" not in prose
     assert "](javascript:b)" not in prose.replace(r"\](javascript:b)", "")

@@ -23,7 +23,7 @@ def test_every_shape_is_written(shape, report_of) -> None:
 
 
 def test_the_same_records_give_the_same_bytes(hostile, report_of, tmp_path: Path) -> None:
-    write_report(tmp_path / "again", *hostile)
+    write_report(tmp_path / "again", hostile)
     assert contents(tmp_path / "again") == contents(report_of(hostile))
 
 
@@ -40,7 +40,7 @@ def test_a_full_disk_leaves_the_old_report(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write_report(tmp_path, *equivalent)
+    write_report(tmp_path, equivalent)
     before = contents(tmp_path)
 
     def full(*_: object) -> None:
@@ -48,7 +48,7 @@ def test_a_full_disk_leaves_the_old_report(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(StoreError, match="No space left on device"):
-        write_report(tmp_path, *hostile)
+        write_report(tmp_path, hostile)
     assert contents(tmp_path) == before
 
 

@@ -1,0 +1,54 @@
+"""The parts a report is made of, as text and figures: Markdown and HTML both show them, and neither adds a number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.analyse.comparison import Comparison
+from harness.records.record import StudyRecord, StudyRun
+from harness.records.score import Measurement
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a report is made of. `comparisons` are of the primary score, one an arm."""
+
+    study: StudyRecord
+    runs: Sequence[StudyRun]
+    comparisons: Sequence[Comparison]
+    measurements: Sequence[Measurement] = ()
+
+    def measurement(self, name: str) -> Measurement | None:
+        """The measurement of that name, None when it was not made."""
+        return next((m for m in self.measurements if m.name == name), None)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: the first column is a name, the others are numbers or a word. A last column `reason` holds text."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+    note: str = ""
+    title: str = ""  # where a section has several
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure. `name` is its file's, and unique in a report; `alt` says in words what it shows."""
+
+    name: str
+    svg: str
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands under it: sentences, tables, figures, in this order."""
+
+    title: str
+    notes: tuple[str, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    drawings: tuple[Drawing, ...] = ()

@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.engine.choose_scores import DEFAULT_SCORES, MEASUREMENTS
+from harness.engine.scorers import SCORERS
 from harness.spec.presets import PRESETS
 from harness.spec.recipe import Recipe
 from harness.spec.sizes import SIZES
@@ -78,8 +80,9 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
         "--data",
         default="stdlib",
         metavar="NAME|PATH",
-        help="stdlib (the text every Python carries), tinyshakespeare, wikitext2 (found under HARNESS_DATA), a file "
-        "or folder of UTF-8 text, or hf:owner/name; default %(default)s",
+        help="stdlib (the text every Python carries), microworld (made by a grammar, its entropy known), "
+        "tinyshakespeare, wikitext2 (found under HARNESS_DATA), a file or folder of UTF-8 text, or hf:owner/name; "
+        "default %(default)s",
     )
     data.add_argument("--tokenizer", default="bytes", metavar="bytes|bpe:VOCAB", help="default %(default)s")
 
@@ -129,6 +132,26 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NATS",
         help="nats per byte under which two arms count as equivalent; default %(default)s",
     )
+
+
+def add_score_flags(parser: argparse.ArgumentParser) -> None:
+    """What the runs are scored on beside their validation loss."""
+    group = parser.add_argument_group("scores")
+    about = {**{name: scorer.about for name, scorer in SCORERS.items()}, **MEASUREMENTS}
+    group.add_argument(
+        "--score",
+        default="default",
+        metavar="NAME,...",
+        help=f"default ({', '.join(DEFAULT_SCORES)}), all, none, or of "
+        f"{'; '.join(f'{name}: {text}' for name, text in about.items())}",
+    )
+    group.add_argument(
+        "--tasks",
+        metavar="NAME,...",
+        help="lm-eval's tasks: cloze (made from the corpus, the default), blimp, lambada_openai, piqa, arc_easy, "
+        "wikitext (found under HARNESS_DATA), any other lm-eval task by name, or a task file",
+    )
+    group.add_argument("--limit", type=positive(int), metavar="N", help="the first N items of each task; default all")
 
 
 def add_place_flags(parser: argparse.ArgumentParser) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.comparison import Comparison
+from harness.analyse.comparison import Comparison, compare
 from harness.analyse.comparison import to_json as comparison_json
 from harness.analyse.sentences import verdict_sentence
+from harness.analyse.text import interval, number, signed
 from harness.records.record import StudyRecord, StudyRun, to_json
+from harness.reporting.section import Material
 from variants import registry
 
 
@@ -44,13 +46,12 @@ def plan_text(study: StudyRecord) -> str:
     return "\n".join(lines)
 
 
-def verdict_text(
-    study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison], folder: Path, seconds: float
-) -> str:
-    """The verdicts, each with its reason, and where the report is."""
+def verdict_text(material: Material, folder: Path, seconds: float) -> str:
+    """The verdicts, each with its reason and the scores beside it, and where the report is."""
+    study, runs, comparisons = material.study, material.runs, material.comparisons
     lines = [""]
     for comparison in comparisons:
-        lines += [verdict_sentence(comparison), f"  {comparison.reason}"]
+        lines += [verdict_sentence(comparison), f"  {comparison.reason}", *score_lines(material, comparison.arm)]
     if not comparisons:
         lines.append(f"{study.baseline} is the only arm, so there is nothing to compare")
     for name in (arm.name for arm in study.arms):
@@ -67,10 +68,37 @@ def verdict_text(
     return "\n".join(lines)
 
 
-def document(
-    study: StudyRecord, folder: Path, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]
-) -> dict[str, Any]:
-    """The JSON of `--json`: study, arms, runs, comparisons."""
+def score_lines(material: Material, arm: str) -> list[str]:
+    """What an arm scored beside the baseline: one aligned line a score, `cloze acc  0.612 -> 0.610  -0.002 [...]`."""
+    names = {value.name: None for run in material.runs for score in run.scores for value in score.values}
+    rows = [_compared(c) for name in names for c in compare(material.study, material.runs, name) if c.arm == arm]
+    rows = [row for row in (_speed(material, arm), *rows) if row is not None]
+    widths = [max(len(row[i]) for row in rows) for i in range(3)] if rows else []
+    return ["  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, [*widths, 0], strict=True)) for row in rows]
+
+
+def _compared(c: Comparison) -> tuple[str, str, str, str]:
+    levels = f"{number(c.baseline_mean)} -> {number(c.arm_mean)}"
+    return c.score, levels, f"{signed(c.mean_difference)} {interval(c.ci95)}", c.unit
+
+
+def _speed(material: Material, arm: str) -> tuple[str, str, str, str] | None:
+    """Training tokens/s against the baseline's, timed side by side."""
+    measured = material.measurement("throughput")
+    rows = [] if measured is None else [r for r in measured.detail.get("rows", []) if r["kind"] == "train"]
+    of_arm = next((row for row in rows if row["arm"] == arm), None)
+    if of_arm is None or of_arm["against_first"] is None:
+        return None
+    speeds = [f"{row['tokens_per_s']['median'] / 1e3:.1f}k" for row in (rows[0], of_arm)]
+    ratio = of_arm["against_first"]
+    percent = [100 * math.expm1(x) for x in (ratio["median"], *ratio["ci95"])]
+    change = f"{percent[0]:+.1f} % [{percent[1]:+.1f}, {percent[2]:+.1f}]"
+    return "training speed", " -> ".join(speeds), change, "tokens/s"
+
+
+def document(material: Material, folder: Path) -> dict[str, Any]:
+    """The JSON of `--json`: study, arms, runs with their scores, comparisons, measurements."""
+    study = material.study
     return {
         "schema_version": study.schema_version,
         "study": {
@@ -85,19 +113,23 @@ def document(
             "seeds": study.seeds,
         },
         "arms": [to_json(arm) for arm in study.arms],
-        "runs": [
-            {
-                "arm": run.arm,
-                "seed": run.seed,
-                "status": run.record.status,
-                "reason": run.record.reason,
-                "scores": run.record.scores,
-                "reused": run.reused,
-                "key": run.record.key,
-                "weights_sha256": run.record.weights_sha256,
-                "curve_sha256": run.record.curve_sha256,
-            }
-            for run in runs
-        ],
-        "comparisons": [comparison_json(c) for c in comparisons],
+        "runs": [_run(run) for run in material.runs],
+        "comparisons": [comparison_json(c) for c in material.comparisons],
+        "measurements": {m.name: to_json(m) for m in material.measurements},
+    }
+
+
+def _run(run: StudyRun) -> dict[str, Any]:
+    """A run without its raw data, which the study's folder has."""
+    return {
+        "arm": run.arm,
+        "seed": run.seed,
+        "status": run.record.status,
+        "reason": run.record.reason,
+        "scores": {**run.record.scores, **{v.name: v.value for score in run.scores for v in score.values}},
+        "failed_scores": {score.name: score.reason for score in run.scores if score.status == "failed"},
+        "reused": run.reused,
+        "key": run.record.key,
+        "weights_sha256": run.record.weights_sha256,
+        "curve_sha256": run.record.curve_sha256,
     }

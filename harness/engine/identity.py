@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -68,9 +68,13 @@ def code_digest(spec: Spec) -> str:
     """SHA-256 of the code that can change this spec's numbers, comments and docstrings left out."""
     layers = (spec, *spec.layer_counts())
     chosen = {registry.source(slot, layer.choice(slot).variant) for layer in layers for slot in registry.SLOTS}
-    files = {*(ROOT / f for f in NUMERIC_FILES), *_with_imports(chosen)}
+    return files_digest({*(ROOT / f for f in NUMERIC_FILES), *_with_imports(chosen)})
+
+
+def files_digest(paths: Iterable[Path]) -> str:
+    """SHA-256 of the code in files under ROOT, comments and docstrings left out."""
     digest = hashlib.sha256()
-    for path in sorted(files):
+    for path in sorted(paths):
         digest.update(f"{path.relative_to(ROOT)}\0{_statements(path)}\0".encode())
     return digest.hexdigest()
 
@@ -87,13 +91,16 @@ def _with_imports(paths: Iterable[Path]) -> set[Path]:
     return found
 
 
-def _imported_variants(path: Path) -> Iterator[Path]:
+@lru_cache(maxsize=1024)
+def _imported_variants(path: Path) -> tuple[Path, ...]:
+    files = []
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("variants."):
             for module in (node.module, *(f"{node.module}.{alias.name}" for alias in node.names)):
                 file = ROOT / (module.replace(".", "/") + ".py")
                 if file.is_file():
-                    yield file
+                    files.append(file)
+    return tuple(files)
 
 
 @lru_cache(maxsize=1024)

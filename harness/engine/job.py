@@ -16,6 +16,7 @@ from torch import Tensor
 from harness.data import dataset
 from harness.data.batches import Batches
 from harness.engine.identity import identity, key_of
+from harness.engine.scoring import ScoreRequest, score_run
 from harness.model.transformer import Transformer
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -44,6 +45,7 @@ class Job:
     store: str
     device: str
     checkpoint_seconds: float = CHECKPOINT_SECONDS
+    scores: tuple[ScoreRequest, ...] = ()
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -55,11 +57,23 @@ class Job:
         return key_of(self.identity)
 
     def to_json(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "spec": self.spec.to_json(), "recipe": self.recipe.to_json()}
+        return {
+            **dataclasses.asdict(self),
+            "spec": self.spec.to_json(),
+            "recipe": self.recipe.to_json(),
+            "scores": [request.to_json() for request in self.scores],
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Job:
-        return cls(**{**data, "spec": Spec.from_json(data["spec"]), "recipe": Recipe(**data["recipe"])})
+        return cls(
+            **{
+                **data,
+                "spec": Spec.from_json(data["spec"]),
+                "recipe": Recipe(**data["recipe"]),
+                "scores": tuple(ScoreRequest.from_json(request) for request in data["scores"]),
+            }
+        )
 
 
 def data_folder(store: str | Path) -> Path:
@@ -73,25 +87,27 @@ def execute(
     on_progress: Callable[[int, float], None] = lambda step, loss: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunRecord | None:
-    """Train and score one run, or take its record if some process has made it; None when stopped.
+    """Train one run, or take its record if some process has made it, and score it; None when stopped.
 
-    Weights stay beside the record as `weights.safetensors`; the checkpoints are removed.
+    Weights stay beside the record as `weights.safetensors`; the checkpoints are removed. A stop that comes while
+    the run is scored leaves the scores it has.
     """
     store = RunStore(job.store)
     run_identity = job.identity
     key = key_of(run_identity)
     with store.lock(key):
-        known = store.get(key)
-        if known is not None and known.status != "failed":
-            return known
-        record = _train_and_score(job, run_identity, store.folder(key), on_progress, should_stop)
-        if record is not None:
+        record = store.get(key)
+        if record is None or record.status == "failed":
+            record = _train(job, run_identity, store.folder(key), on_progress, should_stop)
+            if record is None:
+                return None
             store.put(record)
             shutil.rmtree(store.folder(key) / "checkpoints", ignore_errors=True)
+        score_run(record, job.scores, store, choose_device(job.device), should_stop)
         return record
 
 
-def _train_and_score(
+def _train(
     job: Job,
     run_identity: dict[str, Any],
     folder: Path,
@@ -126,10 +142,10 @@ def _train_and_score(
         curve_sha256=hashlib.sha256(training.losses.numpy().tobytes()).hexdigest(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    return record if training.status == "diverged" else _scored(record, model, data, folder)
+    return record if training.status == "diverged" else _validated(record, model, data, folder)
 
 
-def _scored(record: RunRecord, model: Transformer, data: dataset.TokenizedData, folder: Path) -> RunRecord:
+def _validated(record: RunRecord, model: Transformer, data: dataset.TokenizedData, folder: Path) -> RunRecord:
     weights = folder / "weights.safetensors"
     save_tensors(weights, weights_of(model))
     loss = validation_loss(model, data)

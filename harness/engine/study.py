@@ -17,6 +17,7 @@ import torch
 from harness.data.dataset import TokenizedData
 from harness.engine.identity import code_digest
 from harness.engine.job import Job
+from harness.engine.scoring import ScoreRequest, known_scores, missing_scores
 from harness.plan.match import PlannedArm
 from harness.plan.study import Plan
 from harness.records.record import ArmRecord, StudyRecord, StudyRun
@@ -38,7 +39,13 @@ class Task:
 
 
 def tasks_of(
-    plan: Plan, data: TokenizedData, seeds: Sequence[int], store: Path, device: str, checkpoint_seconds: float
+    plan: Plan,
+    data: TokenizedData,
+    seeds: Sequence[int],
+    store: Path,
+    device: str,
+    checkpoint_seconds: float,
+    scores: Sequence[ScoreRequest] = (),
 ) -> list[Task]:
     """The runs of a study, seed by seed, so that complete pairs come early."""
     return [
@@ -55,6 +62,7 @@ def tasks_of(
                 store=str(store),
                 device=device,
                 checkpoint_seconds=checkpoint_seconds,
+                scores=tuple(scores),
             ),
         )
         for seed in seeds
@@ -62,16 +70,37 @@ def tasks_of(
     ]
 
 
-def finished_keys(tasks: Sequence[Task], store: RunStore) -> set[str]:
-    """Keys whose runs need no training: their records are there and did not fail."""
-    known = {task.job.key: store.get(task.job.key) for task in tasks}
-    return {key for key, record in known.items() if record is not None and record.status != "failed"}
+@dataclass(frozen=True)
+class Progress:
+    """What the store has of a study: keys of runs that need no training, and the tasks that need work."""
+
+    trained: set[str]
+    waiting: list[Task]
+
+
+def progress(tasks: Sequence[Task], store: RunStore) -> Progress:
+    """Which runs are trained, and which tasks have a run to train or a score to compute."""
+    trained, waiting = set(), []
+    for task in tasks:
+        record = store.get(task.job.key)
+        if record is not None and record.status != "failed":
+            trained.add(record.key)
+            if not missing_scores(record, task.job.scores, store):
+                continue
+        waiting.append(task)
+    return Progress(trained, waiting)
 
 
 def collect(tasks: Sequence[Task], store: RunStore, reused: set[str]) -> list[StudyRun]:
-    """The runs of a study that have a record."""
-    found = ((task, store.get(task.job.key)) for task in tasks)
-    return [StudyRun(t.arm, t.seed, t.job.key in reused, record) for t, record in found if record is not None]
+    """The runs of a study that have a record, with the scores that were asked for and are there."""
+    runs = []
+    for task in tasks:
+        record = store.get(task.job.key)
+        if record is not None:
+            wanted = task.job.scores if record.status == "finished" else ()
+            scores = tuple(score for score in known_scores(record, wanted, store) if score is not None)
+            runs.append(StudyRun(task.arm, task.seed, record.key in reused, record, scores))
+    return runs
 
 
 def arm_record(arm: PlannedArm) -> ArmRecord:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import random
 from collections.abc import Mapping, Sequence
 
 from harness.records.record import ArmRecord, RunRecord, Status, StudyRecord, StudyRun
@@ -48,7 +49,7 @@ def example_run(arm: str, seed: int, value: float | None, status: Status = "fini
             status=status,
             reason=reason,
             scores=scores,
-            documents=[[120.5, 80, 80]],
+            documents=[] if value is None else _documents(arm, seed, value),
             curve=curve if status == "finished" else curve[:4],
             seconds=24.0,
             created="2026-11-02T10:00:30Z",
@@ -67,6 +68,19 @@ def example_runs(values: Mapping[str, Sequence[float | None]]) -> list[StudyRun]
     ]
 
 
+def _documents(arm: str, seed: int, value: float) -> list[list[float]]:
+    """Documents of different length and difficulty whose nats over bytes are `value`; arms differ in what is hard."""
+    rng = random.Random(arm)
+    sizes = [80, 200, 120, 400, 160, 240, 320, 80]
+    harder = [0.05, -0.02, 0.03, 0.01, -0.04, 0.02, -0.01, 0.005 * seed]  # nats per byte
+    harder = [more + rng.gauss(0, 0.004) for more in harder]
+    level = sum(size * more for size, more in zip(sizes, harder, strict=True)) / sum(sizes)
+    return [[size * (value + more - level), size, size] for size, more in zip(sizes, harder, strict=True)]
+
+
 def _arm(name: str, i: int) -> ArmRecord:
+    """The position variant of its name, learned without one, as in an arm's real spec."""
+    chosen = [token.removeprefix("position=") for token in name.split() if token.startswith("position=")]
+    spec = {"position": {"variant": chosen[-1] if chosen else "learned", "options": {}}}
     params = {"total": 123456 + 96 * i, "active": 123456 + 96 * i, "non_embedding": 100000}
-    return ArmRecord(name, {}, params, 6.3e5 + i, 1e12 * (1 + i * 1e-4), 1_590_000, 3105, i * 1e-4)
+    return ArmRecord(name, spec, params, 6.3e5 + i, 1e12 * (1 + i * 1e-4), 1_590_000, 3105, i * 1e-4)

@@ -46,10 +46,12 @@ def digest_with(path: Path, addition: str) -> str:
     path.write_text(f"{text}\n{addition}\n")
     code_digest.cache_clear()
     identity._statements.cache_clear()
+    identity._imported_variants.cache_clear()
     changed = code_digest(SPEC)
     path.write_text(text)
     code_digest.cache_clear()
     identity._statements.cache_clear()
+    identity._imported_variants.cache_clear()
     return changed
 
 
@@ -87,6 +89,7 @@ def test_a_docstring_retrains_nothing(copied_tree: Path) -> None:
     path.write_text(path.read_text().replace('"""', '"""In other words: ', 1))
     code_digest.cache_clear()
     identity._statements.cache_clear()
+    identity._imported_variants.cache_clear()
     assert code_digest(SPEC) == before
 
 
@@ -101,4 +104,5 @@ def test_a_variant_of_a_single_layer_matters(copied_tree: Path) -> None:
     path.write_text(path.read_text() + "\none_more_statement = 1\n")
     code_digest.cache_clear()
     identity._statements.cache_clear()
+    identity._imported_variants.cache_clear()
     assert code_digest(spec) != before

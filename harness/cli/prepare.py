@@ -1,0 +1,71 @@
+"""From flags to what a study is made of: the matched plan and the data. Shared by the commands that train."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.cli.arguments import DEFAULT_BUDGET, recipe_of
+from harness.data.corpus import load_corpus
+from harness.data.dataset import TokenizedData, load_tokenizer, prepare
+from harness.data.tokenizer import make_tokenizer
+from harness.engine.choose_scores import ChosenScores
+from harness.engine.job import data_folder
+from harness.plan.study import Plan, plan_study
+from harness.score.lmeval.tasks import load_tasks
+from harness.spec.presets import preset
+from harness.spec.sizes import resize
+from variants.errors import UserError
+
+
+def plan_for(args: argparse.Namespace, vocab_size: int) -> Plan:
+    """The matched plan of the flags, for a tokenizer of `vocab_size`."""
+    baseline = resize(preset(args.baseline), args.size, heads=args.heads, seq_len=args.seq_len)
+    return plan_study(
+        args.tokens,
+        args.baseline,
+        baseline.replace(vocab_size=vocab_size),
+        recipe_of(args),
+        args.match,
+        budget=args.budget or DEFAULT_BUDGET,
+        num_steps=args.steps,
+    )
+
+
+def prepare_data(args: argparse.Namespace, store_folder: Path) -> TokenizedData:
+    """The corpus, tokenized once into the store."""
+    corpus = load_corpus(args.data)
+    cache = data_folder(store_folder)
+    data = prepare(corpus, make_tokenizer(args.tokenizer, corpus, cache), cache)
+    data.require(args.seq_len)
+    return data
+
+
+@contextlib.contextmanager
+def leave_nothing_behind(*folders: Path) -> Iterator[None]:
+    """Make the folders; on bad input remove those that were not there before."""
+    made = [folder for folder in folders if not folder.exists()]
+    try:
+        for folder in folders:
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / ".writable").touch()
+                (folder / ".writable").unlink()
+            except OSError as error:
+                raise UserError(
+                    f"{folder} cannot be written ({error.strerror}); choose another --out or --store"
+                ) from error
+        yield
+    except UserError:
+        for folder in made:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def check_tasks(scores: ChosenScores, data: TokenizedData, cache: Path) -> None:
+    """Load the tasks once before anything is trained, so that a wrong name is refused now and not after hours."""
+    tokenizer = load_tokenizer(cache, data.sha256)
+    load_tasks([dict(q.options)["task"] for q in scores.requests if q.name == "lm-eval"], data, tokenizer)

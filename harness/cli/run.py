@@ -1,0 +1,72 @@
+"""Run a study: train and score what the store does not have, measure the arms, compare, write the report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.analyse.comparison import compare
+from harness.cli.display import StudyDisplay
+from harness.data.dataset import TokenizedData
+from harness.engine.choose_scores import ChosenScores
+from harness.engine.local import LocalEngine
+from harness.engine.measurements import Subject, measure_study
+from harness.engine.study import Task, collect, progress, tasks_of
+from harness.plan.study import Plan
+from harness.records.record import StudyRecord
+from harness.records.store import RunStore
+from harness.records.study import write_study
+from harness.reporting.section import Material
+from harness.reporting.write import write_report
+from harness.train.device import choose_device
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a study runs and what it writes. `out` has a folder a study."""
+
+    out: Path
+    store: Path
+    device: str
+    num_workers: int
+    checkpoint_seconds: float
+
+    @classmethod
+    def of(cls, args: argparse.Namespace) -> Place:
+        """The place that the flags of `add_place_flags` name."""
+        store = args.store or args.out / "store"
+        return cls(args.out, store, args.device, args.workers, args.checkpoint_seconds)
+
+
+def run_study(study: StudyRecord, plan: Plan, data: TokenizedData, scores: ChosenScores, place: Place) -> Material:
+    """Everything from the plan to the written report; what the store has is neither trained nor scored again."""
+    store, folder = RunStore(place.store), place.out / study.name
+    tasks = tasks_of(plan, data, study.seeds, place.store, place.device, place.checkpoint_seconds, scores.requests)
+    reused = run_missing(study, tasks, store, folder, place.num_workers)
+    runs = collect(tasks, store, reused)
+    write_study(folder, study, runs)
+    device = choose_device(place.device)
+    subject = Subject(plan.arms, runs, data, store, place.store, folder, plan.recipe.tokens_per_step, device)
+    material = Material(study, runs, compare(study, runs), measure_study(scores.measurements, subject, say))
+    write_report(folder, material)
+    return material
+
+
+def run_missing(study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, num_workers: int) -> set[str]:
+    """Train and score what the store does not have; returns the keys of the runs it had."""
+    before = progress(tasks, store)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_study(folder, study, collect(tasks, store, before.trained))
+    if before.waiting:
+        names, steps = [t.name for t in before.waiting], [t.job.num_steps for t in before.waiting]
+        with StudyDisplay(names, steps) as display:
+            LocalEngine(num_workers, folder / "workers.log").run([t.job for t in before.waiting], display.show)
+    return before.trained
+
+
+def say(what: str) -> None:
+    """One line of progress."""
+    print(what, file=sys.stderr, flush=True)

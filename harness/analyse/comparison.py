@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from harness.analyse import reasons, statistics
 from harness.analyse.outcomes import Outcomes, outcomes
-from harness.analyse.scores import PRIMARY, Score, score_named
+from harness.analyse.scores import PRIMARY, Score, score_named, scores_of
 from harness.records.record import StudyRecord, StudyRun
 
 ALPHA = 0.05  # chance of a wrong word, shared among all arms of a study; convention
@@ -55,8 +55,16 @@ class Comparison:
 
 
 def compare(study: StudyRecord, runs: Sequence[StudyRun], score: str = PRIMARY) -> list[Comparison]:
-    """One comparison for every arm but the baseline, in the study's order. The arms are one family of tests."""
-    row = score_named(score)
+    """One comparison for every arm but the baseline, in the study's order. The arms are one family of tests.
+
+    Args:
+        score: a name of `scores.SCORES`, or of a value that the runs scored beside their loss; only what has a margin
+            can be called equivalent.
+
+    Raises:
+        UserError: no run has such a score.
+    """
+    row = score_named(score, scores_of(runs))
     baseline = outcomes(study, runs, study.baseline, score)
     arms = [outcomes(study, runs, arm.name, score) for arm in study.arms if arm.name != study.baseline]
     measured = [_measure(row, study, baseline, arm) for arm in arms]

@@ -194,6 +194,16 @@ def hierarchical(
     return ItemComparison(name, metric, mean, error, ci95, df, seeds, items, len(set(clusters)), components, by_seed)
 
 
+def as_ratio(found: ItemComparison) -> tuple[float, tuple[float, float] | None]:
+    """exp of a difference of logarithms and of its interval: the ratio of two perplexities."""
+    ends = None if found.ci95 is None else (_exp(found.ci95[0]), _exp(found.ci95[1]))
+    return _exp(found.mean), ends
+
+
+def _exp(x: float) -> float:
+    return math.exp(min(x, 700.0))  # the largest that a float holds is at 709
+
+
 def _components(
     differences: np.ndarray, clusters: Sequence[str], weights: np.ndarray
 ) -> tuple[Components, float | None]:

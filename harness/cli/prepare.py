@@ -15,19 +15,25 @@ from harness.data.tokenizer import make_tokenizer
 from harness.engine.choose_scores import ChosenScores
 from harness.engine.job import data_folder
 from harness.plan.study import Plan, plan_study
+from harness.records.atomic import StoreError
 from harness.score.lmeval.tasks import load_tasks
 from harness.spec.presets import preset
 from harness.spec.sizes import resize
+from harness.spec.spec import Spec
 from variants.errors import UserError
+
+
+def baseline_of(args: argparse.Namespace) -> Spec:
+    """The baseline at the size of the flags, for a tokenizer of bytes."""
+    return resize(preset(args.baseline), args.size, heads=args.heads, seq_len=args.seq_len)
 
 
 def plan_for(args: argparse.Namespace, vocab_size: int) -> Plan:
     """The matched plan of the flags, for a tokenizer of `vocab_size`."""
-    baseline = resize(preset(args.baseline), args.size, heads=args.heads, seq_len=args.seq_len)
     return plan_study(
         args.tokens,
         args.baseline,
-        baseline.replace(vocab_size=vocab_size),
+        baseline_of(args).replace(vocab_size=vocab_size),
         recipe_of(args),
         args.match,
         budget=args.budget or DEFAULT_BUDGET,
@@ -46,22 +52,30 @@ def prepare_data(args: argparse.Namespace, store_folder: Path) -> TokenizedData:
 
 @contextlib.contextmanager
 def leave_nothing_behind(*folders: Path) -> Iterator[None]:
-    """Make the folders; on bad input remove those that were not there before."""
+    """Make the folders; on bad input remove those that were not there before, unless another study uses them by now.
+
+    Raises:
+        UserError: a folder's name is a file's, or passes through one.
+        StoreError: the disk refuses to make it or to write into it.
+    """
+    folders = tuple(folder.resolve() for folder in folders)  # new/../old must not end with `old` removed
     made = [folder for folder in folders if not folder.exists()]
     try:
         for folder in folders:
             try:
                 folder.mkdir(parents=True, exist_ok=True)
                 (folder / ".writable").touch()
-                (folder / ".writable").unlink()
+                (folder / ".writable").unlink(missing_ok=True)  # another study may try the same
             except OSError as error:
-                raise UserError(
-                    f"{folder} cannot be written ({error.strerror}); choose another --out or --store"
-                ) from error
+                sentence = f"{folder} cannot be written ({error.strerror}); choose another --out or --store"
+                if isinstance(error, FileExistsError | NotADirectoryError):
+                    raise UserError(sentence) from error
+                raise StoreError(sentence) from error
         yield
     except UserError:
         for folder in made:
-            shutil.rmtree(folder, ignore_errors=True)
+            if not any(folder.rglob("study.json")) and not any(folder.glob("**/runs/*")):
+                shutil.rmtree(folder, ignore_errors=True)
         raise
 
 

@@ -15,6 +15,7 @@ from harness.engine.choose_scores import ChosenScores
 from harness.engine.local import LocalEngine
 from harness.engine.measurements import Subject, measure_study
 from harness.engine.study import Task, collect, progress, tasks_of
+from harness.engine.tensorboard import write_scalars
 from harness.plan.study import Plan
 from harness.records.record import StudyRecord
 from harness.records.store import RunStore
@@ -52,6 +53,7 @@ def run_study(study: StudyRecord, plan: Plan, data: TokenizedData, scores: Chose
     subject = Subject(plan.arms, runs, data, store, place.store, folder, plan.recipe.tokens_per_step, device)
     material = Material(study, runs, compare(study, runs), measure_study(scores.measurements, subject, say))
     write_report(folder, material)
+    write_scalars(folder / "tensorboard", runs)
     return material
 
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 from harness.analyse.comparison import Comparison, compare
 from harness.analyse.comparison import to_json as comparison_json
+from harness.analyse.quantities import change
+from harness.analyse.scores import SCORES, Score, scores_of
 from harness.analyse.sentences import verdict_sentence
 from harness.analyse.text import interval, number, signed
+from harness.analyse.throughput import timings
 from harness.records.record import StudyRecord, StudyRun, to_json
+from harness.records.sweep import SweepRecord
 from harness.reporting.section import Material
 from variants import registry
 
@@ -70,30 +73,31 @@ def verdict_text(material: Material, folder: Path, seconds: float) -> str:
 
 def score_lines(material: Material, arm: str) -> list[str]:
     """What an arm scored beside the baseline: one aligned line a score, `cloze acc  0.612 -> 0.610  -0.002 [...]`."""
-    names = {value.name: None for run in material.runs for score in run.scores for value in score.values}
-    rows = [_compared(c) for name in names for c in compare(material.study, material.runs, name) if c.arm == arm]
-    rows = [row for row in (_speed(material, arm), *rows) if row is not None]
+    scores = [score for name, score in scores_of(material.runs).items() if name not in SCORES]
+    compared = [(s, c) for s in scores for c in compare(material.study, material.runs, s.name)]
+    rows = [row for row in (_speed(material, arm), *(_compared(s, c) for s, c in compared if c.arm == arm and c.num_seeds)) if row is not None]
     widths = [max(len(row[i]) for row in rows) for i in range(3)] if rows else []
     return ["  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, [*widths, 0], strict=True)) for row in rows]
 
 
-def _compared(c: Comparison) -> tuple[str, str, str, str]:
-    levels = f"{number(c.baseline_mean)} -> {number(c.arm_mean)}"
-    return c.score, levels, f"{signed(c.mean_difference)} {interval(c.ci95)}", c.unit
+def _compared(score: Score, c: Comparison) -> tuple[str, str, str, str]:
+    levels = " -> ".join(number(mean, score.decimals) for mean in (c.baseline_mean, c.arm_mean))
+    difference = f"{signed(c.mean_difference, score.decimals)} {interval(c.ci95, score.decimals)}"
+    return score.title, levels, difference, f"{score.unit}, {score.direction} is better"
 
 
 def _speed(material: Material, arm: str) -> tuple[str, str, str, str] | None:
     """Training tokens/s against the baseline's, timed side by side."""
     measured = material.measurement("throughput")
-    rows = [] if measured is None else [r for r in measured.detail.get("rows", []) if r["kind"] == "train"]
-    of_arm = next((row for row in rows if row["arm"] == arm), None)
-    if of_arm is None or of_arm["against_first"] is None:
+    if measured is None or measured.status != "finished":
         return None
-    speeds = [f"{row['tokens_per_s']['median'] / 1e3:.1f}k" for row in (rows[0], of_arm)]
-    ratio = of_arm["against_first"]
-    percent = [100 * math.expm1(x) for x in (ratio["median"], *ratio["ci95"])]
-    change = f"{percent[0]:+.1f} % [{percent[1]:+.1f}, {percent[2]:+.1f}]"
-    return "training speed", " -> ".join(speeds), change, "tokens/s"
+    training = timings(measured.detail).of("train")
+    of_arm = next((row for row in training if row.arm == arm), None)
+    if of_arm is None or of_arm.against is None:
+        return None
+    medians = (row.tokens_per_s.median for row in (training[0], of_arm) if row.tokens_per_s is not None)
+    levels = " -> ".join(f"{median:,.0f}" for median in medians)
+    return "training speed", levels, f"{change(of_arm.against.percents)}, {of_arm.against.word}", "tokens/s"
 
 
 def document(material: Material, folder: Path) -> dict[str, Any]:
@@ -133,3 +137,16 @@ def _run(run: StudyRun) -> dict[str, Any]:
         "weights_sha256": run.record.weights_sha256,
         "curve_sha256": run.record.curve_sha256,
     }
+
+
+def sweep_text(sweep: SweepRecord, folder: Path) -> str:
+    """How a sweep ended, in two lines."""
+    states = [trial.state for trial in sweep.trials]
+    counted = ", ".join(f"{states.count(s)} {s}" for s in ("complete", "pruned", "failed") if s in states)
+    return f"{sweep.note}\n{len(states)} trials ({counted})   report: {folder / 'report.html'}"
+
+
+def sweep_document(sweep: SweepRecord, folder: Path, confirmation: Material | None) -> dict[str, Any]:
+    """The JSON of `harness.sweep --json`: the sweep with its trials, and the study that judged its winner."""
+    study = None if confirmation is None else document(confirmation, folder.parent / confirmation.study.name)
+    return {"schema_version": sweep.schema_version, "folder": str(folder), "sweep": to_json(sweep), "study": study}

@@ -22,6 +22,7 @@ from harness.records.score import Measurement
 from harness.records.store import RunStore
 from harness.records.study import read_measurements, write_measurement
 from harness.score.load import load_run
+from harness.score.profiler.study import profile_arms
 from harness.score.throughput.arm import Settings
 from harness.score.throughput.ceilings import device_name
 from harness.score.throughput.measure import Candidate, measure
@@ -89,6 +90,18 @@ def _timed(subject: Subject, settings: Settings, say: Callable[[str], None]) -> 
     return found.to_json()
 
 
+def _profile(subject: Subject, say: Callable[[str], None]) -> dict[str, Any]:
+    return profile_arms(
+        subject.candidates(),
+        subject.text,
+        tokens_per_step=subject.tokens_per_step,
+        device=subject.device,
+        cache_folder=subject.store_folder,
+        logdir=subject.folder / "tensorboard" / "profile",
+        on_progress=say,
+    )
+
+
 @dataclass(frozen=True)
 class Measurer:
     """`record` is the name under which the measurement is kept; `code` the files whose change makes it anew."""
@@ -101,6 +114,7 @@ class Measurer:
 MEASURERS = {
     "speed": Measurer("throughput", _speed, ("harness/score/throughput/*.py",)),
     "throughput": Measurer("throughput", _throughput, ("harness/score/throughput/*.py",)),
+    "profile": Measurer("profile", _profile, ("harness/score/profiler/*.py", "harness/score/throughput/*.py")),
 }
 
 

@@ -27,6 +27,7 @@ class ArmRecord:
     num_tokens: int
     num_steps: int
     mismatch: float
+    recipe: dict[str, Any] = field(default_factory=dict)  # what of the study's recipe is another for this arm
 
 
 @dataclass(frozen=True)

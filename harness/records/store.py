@@ -16,9 +16,11 @@ import contextlib
 import dataclasses
 import fcntl
 import json
+import math
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,12 @@ from variants.errors import UserError
 __all__ = ["RunStore", "StoreError"]
 
 _KEY = re.compile(r"[0-9a-f]{64}")  # a SHA-256 in hexadecimal, and never a path
+RETRY_SECONDS = 0.05
+"""Between two tries for a lock that another process holds: short beside a run, long beside a system call."""
+
+TELL_SECONDS = 1.0
+"""Between two signs that a lock is waited for. Assumption."""
+
 _STATUSES = ("finished", "diverged", "failed")
 
 
@@ -121,10 +129,23 @@ class RunStore:
         return self.folder(run) / "scores" / f"{key}.json"
 
     @contextlib.contextmanager
-    def lock(self, key: str) -> Iterator[None]:
-        """Hold the run: a second process asking for it waits. The system lets go if the holder is killed."""
-        with _locked(self.folder(key) / "run.lock"):
-            yield
+    def lock(
+        self,
+        key: str,
+        *,
+        on_wait: Callable[[], None] = lambda: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[bool]:
+        """Hold the run: a second process asking for it waits. The system lets go if the holder is killed.
+
+        `on_wait` is called about once a second while another process holds it. Yields False, and holds nothing, when
+        `should_stop` said to wait no longer.
+
+        Raises:
+            StoreError: the disk refuses.
+        """
+        with _locked(self.folder(key) / "run.lock", on_wait, should_stop) as held:
+            yield held
 
     def __iter__(self) -> Iterator[RunRecord]:
         """Every record, by key; a record put meanwhile may or may not be met."""
@@ -172,20 +193,38 @@ def _score(body: dict[str, Any], path: Path) -> ScoreRecord:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _locked(
+    path: Path,
+    on_wait: Callable[[], None] = lambda: None,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Iterator[bool]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise StoreError(f"cannot lock {path}: {error.strerror or error}") from error
     try:
+        told = -math.inf
+        while not (held := _try_lock(descriptor, path)) and not should_stop():
+            if time.monotonic() - told >= TELL_SECONDS:
+                told = time.monotonic()
+                on_wait()
+            time.sleep(RETRY_SECONDS)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            raise StoreError(f"cannot lock {path}: {error.strerror or error}") from error
-        try:
-            yield
+            yield held
         finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a forked child may hold a copy
+            if held:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)  # closing is not enough: a forked child may hold a copy
     finally:
         os.close(descriptor)
+
+
+def _try_lock(descriptor: int, path: Path) -> bool:
+    """Whether the lock is ours now. A wait within the system call would be deaf to a stop."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise StoreError(f"cannot lock {path}: {error.strerror or error}") from error
+    return True

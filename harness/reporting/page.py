@@ -71,7 +71,7 @@ def page(material: Material) -> Page:
         study=study.name,
         created=study.created,
         summary=tables.summary(study, runs),
-        verdicts=[_verdict(c) for c in comparisons],
+        verdicts=[verdict_text(c) for c in comparisons],
         forest=_forest(comparisons),
         setup=tables.setup_card(study, runs),
         sections=[section for section in sections if section is not None],
@@ -99,7 +99,8 @@ def _training_loss(study: StudyRecord, runs: Sequence[StudyRun]) -> Section:
     return Section("Training loss", drawings=(Drawing("curves", loss_curves(curves(study, runs)), alt, caption),))
 
 
-def _verdict(c: Comparison) -> VerdictText:
+def verdict_text(c: Comparison) -> VerdictText:
+    """The answer for one arm, in words and numbers."""
     means = f"{c.baseline} {number(c.baseline_mean)} → {c.arm} {number(c.arm_mean)}"
     named = c.reason.startswith((c.arm, c.baseline))  # a name keeps its case
     return VerdictText(

@@ -26,7 +26,9 @@ class Material:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: the first column is a name, the others are numbers or a word. A last column `reason` holds text."""
+    """A table: the first column is a name, the others are numbers or a word; a cell may have two lines, parted by a
+    newline. A last column `reason` or `warning` holds text.
+    """
 
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]

@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
 
 from harness.analyse.comparison import compare
 from harness.records.example import example_runs, example_study
+from harness.records.example_scores import (
+    example_score,
+    extrapolation_score,
+    lm_eval_score,
+    position_score,
+    scored,
+    with_mixture,
+)
+from harness.records.record import StudyRun
+from harness.records.score import ScoreRecord, Value
 from harness.reporting.section import Material
 from harness.reporting.write import write_report
 
 BASE = (1.650, 1.655, 1.648, 1.652)
 HOSTILE = "<script>alert(1)</script> | `x` & \"y\" 'z' [a](javascript:b) $\\frac{$ 中\n--> ]]> _w_"
+LONG = "norm=rms activation=swiglu position=rope ffn.num_experts={} attention.n_kv_heads=1 model.tied_head=false"
+LOADS = ((120, 80, 60, 60), (200, 100, 20, 0))
 
 
-def made(values: dict[str, Sequence[float | None]], seeds: Sequence[int] = (0, 1, 2, 3)) -> Material:
-    study, runs = example_study(tuple(values), seeds), example_runs(values)
+def made(
+    values: dict[str, Sequence[float | None]],
+    seeds: Sequence[int] = (0, 1, 2, 3),
+    score: Callable[[StudyRun], Iterable[ScoreRecord]] = lambda run: (),
+    mixtures: Sequence[str] = (),
+) -> Material:
+    study, runs = example_study(tuple(values), seeds), scored(example_runs(values), score)
+    runs = [with_mixture(run, LOADS) if run.arm in mixtures and run.record.scores else run for run in runs]
     return Material(study, runs, compare(study, runs))
 
 
@@ -26,11 +44,43 @@ def moved(*differences: float) -> list[float]:
     return [b + d for b, d in zip(BASE, differences, strict=True)]
 
 
+def everything(run: StudyRun) -> list[ScoreRecord]:
+    """All scores. Arms of RoPE score a little better, and go on past the training length."""
+    rope = "position=rope" in run.arm
+    return [
+        position_score(run, -0.05 * rope),
+        extrapolation_score(run, 0.04 if rope else None),
+        lm_eval_score(run, 0.35 + 0.1 * rope, num_ties=3),
+        lm_eval_score(run, 0.25, task="blimp", num_items=240),
+    ]
+
+
+def fifteen(run: StudyRun) -> list[ScoreRecord]:
+    many = [Value(f"v{i}", f"some score {i}", run.seed + 10.0**i, "things", "higher") for i in range(9)]
+    return [*everything(run), example_score(run, "others", many)]
+
+
+def troubled(run: StudyRun) -> list[ScoreRecord]:
+    """Scores that are missing on some seeds, failed, not a number, or not defined."""
+    scores = [
+        example_score(run, "position", reason="RuntimeError: out of | memory\n<b>"),
+        extrapolation_score(run, None, num_blocks=2),
+        example_score(run, "others", [Value("empty", "nothing", None, "nats", "lower", reason=f"{HOSTILE} is N/A")]),
+        example_score(run, "late", [Value("not/a number", "not a number", float("nan"), "nats", "lower")]),
+        example_score(run, "capacity", reason="UserError: no capacity"),
+    ]
+    if run.seed == 1:
+        return [*scores, lm_eval_score(run, 0.3, task=HOSTILE, num_ties=1)]
+    if run.seed == 2:
+        return [*scores, lm_eval_score(run, 0.3, task=HOSTILE, num_items=30), position_score(run)]
+    return scores if run.seed else []
+
+
 def every_shape() -> dict[str, Material]:
-    long = "norm=rms activation=swiglu position=rope ffn.num_experts={} attention.n_kv_heads=1 model.tied_head=false"
-    many = {f"norm=v{i}" if i % 4 else long.format(i): moved(*(1e-3 * i * d for d in (1, 2, -1, 1))) for i in range(39)}
+    many = {f"norm=v{i}" if i % 4 else LONG.format(i): moved(*(1e-3 * i * d for d in (1, 2, -1, 1))) for i in range(39)}
     hostile = made({HOSTILE: BASE, f"{HOSTILE} 2": [1.66, None, 1.65, 1.66]})
     command = [*hostile.study.command, "```", "</pre><b>"]
+    two = {"gpt2": BASE, "position=rope": moved(-0.05, -0.049, -0.052, -0.051)}
     return {
         "equivalent": made({"gpt2": BASE, "norm=rms": moved(0.001, -0.001, 0.002, -0.0015)}),
         "inconclusive": made({"gpt2": BASE, "norm=rms": moved(0.02, -0.03, 0.025, 0.01)}),
@@ -45,6 +95,14 @@ def every_shape() -> dict[str, Material]:
             hostile, study=dataclasses.replace(hostile.study, name=HOSTILE, command=command)
         ),
         "huge": made({"gpt2": BASE, "norm=dyt": [3e12, 3e38, 5.0, 2.0]}),
+        "scored": made({**two, "ffn=moe": moved(-0.1, -0.09, -0.11, -0.1)}, score=everything, mixtures=("ffn=moe",)),
+        "many scored": made({"gpt2": BASE, **many}, score=fifteen, mixtures=list(many)),
+        "long scored": made({"g" * 300: BASE, "x" * 300: BASE}, score=everything, mixtures=["x" * 300]),
+        "one seed scored": made({"gpt2": BASE[:1], "position=rope": [1.6]}, (0,), everything, ("position=rope",)),
+        "alone scored": made({"gpt2": BASE}, score=everything, mixtures=("gpt2",)),
+        "troubled scores": made({**two, "norm=none": [None] * 4}, score=troubled),
+        "hostile scored": made({HOSTILE: BASE, f"{HOSTILE} 2": BASE}, score=troubled, mixtures=(HOSTILE,)),
+        "one arm scored": made(two, score=lambda run: everything(run) if run.arm != "gpt2" else []),
     }
 
 
@@ -84,3 +142,18 @@ def hostile() -> Material:
 @pytest.fixture
 def huge() -> Material:
     return SHAPES["huge"]
+
+
+@pytest.fixture
+def with_scores() -> Material:
+    return SHAPES["scored"]
+
+
+@pytest.fixture
+def hostile_scores() -> Material:
+    return SHAPES["hostile scored"]
+
+
+@pytest.fixture
+def troubled_scores() -> Material:
+    return SHAPES["troubled scores"]

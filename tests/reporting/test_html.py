@@ -86,6 +86,21 @@ def test_the_verdict_and_its_interval_come_before_everything(equivalent, report_
     assert places == sorted(places)
 
 
+def test_the_sections_of_scores_stand_in_their_order(with_scores, report_of) -> None:
+    text = html(report_of(with_scores))
+    order = ["Results", "Scores", "lm-eval", "Loss by position", "Length extrapolation", "Experts", "Every seed"]
+    places = [text.index(f"<h2>{title}</h2>") for title in order]
+    assert places == sorted(places)
+    assert "1.6007 [1.5942, 1.6073]\nΔ -0.0505 [-0.0526, -0.0484]</td>" in text, "a cell of two lines"
+    assert 'class="words-last"' in text
+
+
+def test_hostile_scores_stay_text(hostile_scores, report_of) -> None:
+    text = html(report_of(hostile_scores))
+    assert "<script" not in text
+    assert "failed: RuntimeError: out of | memory\n&lt;b&gt;" in text
+
+
 def test_hostile_names_stay_text(hostile, report_of) -> None:
     text = html(report_of(hostile))
     assert "<script" not in text

@@ -62,6 +62,20 @@ def test_the_verdict_comes_first_and_nothing_is_left_out(equivalent) -> None:
     assert "```\npython -m harness.ablate norm=rms --seeds 4\n```\n" in text
 
 
+def test_a_cell_of_two_lines(with_scores) -> None:
+    text = render(page(with_scores))
+    assert "| 1.6007 [1.5942, 1.6073]<br>Δ -0.0505 [-0.0526, -0.0484] |" in text
+    assert "(position.svg)" in text
+
+
+def test_hostile_scores_stay_text(hostile_scores) -> None:
+    prose = render(page(hostile_scores))
+    prose = prose[: prose.index("## Reproduce")]
+    assert "<script>" not in prose
+    assert "<b>" not in prose
+    assert "&lt;b&gt;" in prose
+
+
 def test_hostile_names_stay_text(hostile) -> None:
     text = render(page(hostile))
     prose = text[: text.index("## Reproduce")]

@@ -18,8 +18,12 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_every_shape_is_written(shape, report_of) -> None:
-    forest = {"forest.svg"} if shape.comparisons else set()
-    assert set(contents(report_of(shape))) == {"report.html", "report.md", "comparisons.json", "curves.svg"} | forest
+    figures = {"curves", *(["forest"] if shape.comparisons else [])}
+    scored = {score.name for run in shape.runs for score in run.scores if score.status == "finished"}
+    figures |= scored & {"position", "extrapolation", "capacity"}
+    figures |= {"experts" for run in shape.runs if run.record.moe_health}
+    texts = {"report.html", "report.md", "comparisons.json"}
+    assert set(contents(report_of(shape))) == texts | {f"{name}.svg" for name in figures}
 
 
 def test_the_same_records_give_the_same_bytes(hostile, report_of, tmp_path: Path) -> None:

@@ -5,6 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from harness.reporting.section import Material, Section
+from harness.reporting.sections import (
+    experts,
+    extrapolation,
+    facets,
+    lmeval,
+    pareto,
+    position,
+    profile,
+    scores,
+    throughput,
+)
 
-SECTIONS: tuple[Callable[[Material], Section | None], ...] = ()
+SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    scores.section,
+    lmeval.section,
+    position.section,
+    extrapolation.section,
+    facets.section,
+    experts.section,
+    throughput.section,
+    pareto.section,
+    profile.section,
+)
 """In the order of the page."""

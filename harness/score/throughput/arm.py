@@ -41,11 +41,11 @@ class Settings:
 
     def groups(self, seq_len: int) -> list[list[Case]]:
         """The cases, those that are timed together in one list."""
-        contexts = self.decode_contexts or workloads.contexts_of(seq_len)
+        contexts = workloads.contexts_of(seq_len) if self.decode_contexts is None else self.decode_contexts
         return [
             [Case("train", max(1, self.tokens_per_step // seq_len), seq_len)],
             *([Case("prefill", size, seq_len)] for size in self.batch_sizes),
-            *([Case("decode", size, context) for context in contexts] for size in self.batch_sizes),
+            *([Case("decode", size, context) for context in contexts] for size in self.batch_sizes if contexts),
         ]
 
 

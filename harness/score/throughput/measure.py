@@ -8,7 +8,6 @@ nothing of a GPU.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from harness.score.throughput.arm import Arm, Settings
 from harness.score.throughput.blocks import time_blocks
 from harness.score.throughput.ceilings import Ceilings, ceilings, device_name
 from harness.score.throughput.latency import LatencyFit, fit_latency
+from harness.score.throughput.machine import machine_state
 from harness.score.throughput.results import ArmFacts, Row, Throughput, row
 from harness.score.throughput.workloads import Case
 
@@ -63,7 +63,7 @@ def measure(
     """
     (seq_len,) = {c.ledger.spec.seq_len for c in candidates}
     assert len({c.name for c in candidates}) == len(candidates), "arms are told apart by name"
-    load_before = _load_average()
+    before = machine_state(device)
     on_progress("ceilings")
     limits = ceilings(device, settings.dtype, cache_folder)
     timed: Timed = {}
@@ -72,19 +72,19 @@ def measure(
         for group in settings.groups(seq_len):
             on_progress(f"{group[0].kind}, batch {group[0].batch_size}")
             timed |= time_group(arms, group, settings.num_blocks)
+    after = machine_state(device)
     cases = [case for group in settings.groups(seq_len) for case in group]
     rows = tuple(_row(arm, case, timed, arms[0].name, limits) for case in cases for arm in arms)
     facts = tuple(_facts(arm, cases, timed) for arm in arms)
     for arm in arms:
         arm.restore()
-    load_after = _load_average()
     return Throughput(
         device=device_name(device),
         dtype=str(settings.dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         torch=torch.__version__,
         num_blocks=settings.num_blocks,
-        load_average=None if load_before is None or load_after is None else (load_before, load_after),
+        machine=(before, after),
         ceilings=limits,
         arms=facts,
         rows=rows,
@@ -138,7 +138,3 @@ def _many_compilations() -> contextlib.AbstractContextManager[None]:
     from torch._dynamo import config  # importing the compiler takes seconds
 
     return cast("Any", config).patch(recompile_limit=RECOMPILATIONS)
-
-
-def _load_average() -> float | None:
-    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None

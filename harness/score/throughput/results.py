@@ -10,11 +10,12 @@ from typing import Any, Literal
 from harness.score.throughput.ceilings import Ceilings
 from harness.score.throughput.kernels import KernelMode
 from harness.score.throughput.latency import LatencyFit
+from harness.score.throughput.machine import MachineState
 from harness.score.throughput.memory import PeakMemory
 from harness.score.throughput.statistics import LogRatio, Summary, log_ratio, summary
 from harness.score.throughput.workloads import Case, Kind
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -68,15 +69,14 @@ class ArmFacts:
 
 @dataclass(frozen=True)
 class Throughput:
-    """All rows, case by case, the first arm first. `load_average` of the last minute, before and after, says how
-    quiet the machine was; None where the system does not know."""
+    """All rows, case by case, the first arm first. `machine` says how quiet and how warm it was, before and after."""
 
     device: str
     dtype: str
     threads: int
     torch: str
     num_blocks: int
-    load_average: tuple[float, float] | None
+    machine: tuple[MachineState, MachineState]
     ceilings: Ceilings
     arms: tuple[ArmFacts, ...]
     rows: tuple[Row, ...]

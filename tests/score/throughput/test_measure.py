@@ -11,12 +11,16 @@ import numpy as np
 import pytest
 import torch
 
+from harness.analyse.latency import latencies
+from harness.analyse.throughput import timings
 from harness.model.transformer import Transformer
 from harness.plan.ledger import count
+from harness.records.example_measurements import example_throughput
 from harness.score.throughput import measure as room
 from harness.score.throughput import workloads
 from harness.score.throughput.arm import Arm, Settings
 from harness.score.throughput.ceilings import Ceilings
+from harness.score.throughput.machine import MachineState
 from harness.score.throughput.measure import Candidate, measure
 from harness.score.throughput.results import Throughput, Work, row, share
 from harness.score.throughput.workloads import Case, contexts_of, refusal, rows, weight_bytes
@@ -58,8 +62,31 @@ def test_a_small_measurement(quick: None, tmp_path: Path) -> None:
         assert arm.compile_seconds is None
         assert arm.peak_memory.total_bytes is not None
     document = json.loads(json.dumps(result.to_json()))
-    assert document["schema_version"] == 1
+    assert document["schema_version"] == 2
+    assert [set(state) for state in document["machine"]] == [{f.name for f in dataclasses.fields(MachineState)}] * 2
+    assert document["machine"][0]["gpu_mhz"] is None, "no GPU was measured"
     assert document["arms"][0]["kernels"]["norm"] == "fused (native_layer_norm)"
+    check_example(document)
+
+
+def check_example(document: dict[str, Any]) -> None:
+    """The made-up measurement has the shape of a real one, and the report reads a real one."""
+    example = example_throughput({"gpt2": 1.0, "rope": 0.9}, limits={"gpt2": 128}).detail
+    assert shape(example) == shape(document)
+    assert shape(example["rows"][1]) == shape(document["rows"][1])
+    assert shape(example["arms"][1]["decode_fits"]) == shape(document["arms"][1]["decode_fits"])
+    data = timings(document)
+    assert [row.against is not None for row in data.of("train")] == [False, True]
+    assert len(latencies(document, ["gpt2", "rope"])) == 2 * 2
+
+
+def shape(value: Any) -> Any:
+    """Keys all the way down; of a list its last element."""
+    if isinstance(value, dict):
+        return {key: shape(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [shape(value[-1])] if value else []
+    return None
 
 
 def check_rows(result: Throughput) -> None:

@@ -54,7 +54,7 @@ def tasks_of(
             seed,
             Job(
                 spec=arm.ledger.spec,
-                recipe=plan.recipe,
+                recipe=plan.recipe_of(arm.name),
                 num_steps=arm.num_steps,
                 training_flops_per_token=arm.ledger.training_flops_per_token,
                 seed=seed,
@@ -103,8 +103,9 @@ def collect(tasks: Sequence[Task], store: RunStore, reused: set[str]) -> list[St
     return runs
 
 
-def arm_record(arm: PlannedArm) -> ArmRecord:
+def arm_record(arm: PlannedArm, plan: Plan) -> ArmRecord:
     """What a report needs to know of an arm, without torch."""
+    own, shared = plan.recipe_of(arm.name).to_json(), plan.recipe.to_json()
     return ArmRecord(
         name=arm.name,
         spec=arm.ledger.spec.to_json(),
@@ -114,6 +115,7 @@ def arm_record(arm: PlannedArm) -> ArmRecord:
         num_tokens=arm.num_tokens,
         num_steps=arm.num_steps,
         mismatch=arm.mismatch,
+        recipe={name: value for name, value in own.items() if value != shared[name]},
     )
 
 
@@ -121,8 +123,8 @@ def study_record(
     plan: Plan, data: TokenizedData, *, command: Sequence[str], seeds: Sequence[int], margin: float, device: str
 ) -> StudyRecord:
     """Everything decided before the first run. The name is made from what is compared and on what."""
-    arms = [arm_record(arm) for arm in plan.arms]
-    content = [[a.spec, a.num_steps] for a in arms]
+    arms = [arm_record(arm, plan) for arm in plan.arms]
+    content = [[a.spec, a.num_steps, *([a.recipe] if a.recipe else [])] for a in arms]
     decided = json.dumps([content, plan.recipe.to_json(), plan.match, data.sha256, list(seeds), margin], sort_keys=True)
     digest = hashlib.sha256(decided.encode()).hexdigest()[:8]
     names = "--".join(a.name for a in arms[1:]) or plan.baseline.name

@@ -14,15 +14,20 @@ from variants.errors import UserError
 
 @dataclass(frozen=True)
 class Plan:
-    """The arms of a study, the baseline first."""
+    """The arms of a study, the baseline first. `own_recipes` has those of arms that are not trained by `recipe`."""
 
     arms: tuple[PlannedArm, ...]
     match: Match
     recipe: Recipe
+    own_recipes: tuple[tuple[str, Recipe], ...] = ()
 
     @property
     def baseline(self) -> PlannedArm:
         return self.arms[0]
+
+    def recipe_of(self, arm: str) -> Recipe:
+        """How the arm of that name is trained."""
+        return dict(self.own_recipes).get(arm, self.recipe)
 
 
 def plan_study(

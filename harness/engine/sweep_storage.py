@@ -1,0 +1,171 @@
+"""Where optuna keeps a sweep's trials, and what becomes of a trial whose worker is gone.
+
+    sqlite:///FILE                 one machine; the default, in the sweep's folder
+    journal:FILE                   many machines with a shared file system
+    postgresql+psycopg://...       many machines; pip install 'ablation-harness[postgresql]'
+
+The study is made by the command before any worker starts: two processes that make one in SQLite at the same moment
+break each other.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from variants.errors import UserError, nearest
+
+JOURNAL = "journal:"
+
+HEARTBEAT_SECONDS = 60
+"""A trial of another machine whose worker has been silent for twice as long is given up and tried again."""
+
+MOST_RETRIES = 3
+"""Times that a trial lost with its worker is tried again."""
+
+SAMPLERS = {
+    "tpe": optuna.samplers.TPESampler,
+    "random": optuna.samplers.RandomSampler,
+    "nsga2": optuna.samplers.NSGAIISampler,
+    "nsga3": optuna.samplers.NSGAIIISampler,
+    "qmc": optuna.samplers.QMCSampler,
+    "gp": optuna.samplers.GPSampler,
+    "brute-force": optuna.samplers.BruteForceSampler,
+}
+PRUNERS = {
+    "none": lambda: optuna.pruners.NopPruner(),
+    "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=37, reduction_factor=3),
+    "hyperband": lambda: optuna.pruners.HyperbandPruner(min_resource=37, max_resource=1000, reduction_factor=3),
+    "median": lambda: optuna.pruners.MedianPruner(n_startup_trials=5),
+}
+"""Resources are thousandths of the FLOP budget: the first rung is at 1/27 of it (harness/engine/sweep.py)."""
+
+
+def make_sampler(name: str, seed: int) -> optuna.samplers.BaseSampler:
+    """The sampler of that name. Workers have different seeds, or all would suggest the same trials.
+
+    Raises:
+        UserError: an unknown name, or a package it needs is not installed.
+    """
+    if name not in SAMPLERS:
+        raise UserError(f"unknown sampler {name!r}{nearest(name, SAMPLERS)}; --sampler takes {', '.join(SAMPLERS)}")
+    options = {"constant_liar": True} if name == "tpe" else {}  # trials that are running count as poor ones
+    with _quiet():
+        try:
+            return SAMPLERS[name](seed=seed, **options)
+        except ImportError as error:
+            raise UserError(f"--sampler {name} needs a package that is not installed ({error})") from error
+
+
+def make_pruner(name: str) -> optuna.pruners.BasePruner:
+    """The pruner of that name. Raises `UserError` for an unknown one."""
+    if name not in PRUNERS:
+        raise UserError(f"unknown pruner {name!r}{nearest(name, PRUNERS)}; --pruner takes {', '.join(PRUNERS)}")
+    return PRUNERS[name]()
+
+
+def open_storage(url: str) -> BaseStorage:
+    """The storage behind a URL.
+
+    Raises:
+        UserError: the URL is of no kind that is known, or nothing answers there.
+    """
+    if url.startswith(JOURNAL):
+        return JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL)))
+    shown = url.rsplit("@", 1)[-1]  # no password in a message
+    try:
+        with _quiet():
+            return RDBStorage(
+                url,
+                heartbeat_interval=HEARTBEAT_SECONDS,
+                heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES),
+            )
+    except (ImportError, NoSuchModuleError) as error:
+        raise UserError(
+            f"--storage {shown} needs a driver that is not installed ({error}); for PostgreSQL: "
+            "pip install 'ablation-harness[postgresql]'"
+        ) from error
+    except (ArgumentError, SQLAlchemyError, ValueError) as error:
+        raise UserError(
+            f"--storage {shown} cannot be opened ({str(error).splitlines()[0]}); it takes sqlite:///FILE, "
+            "journal:FILE or postgresql+psycopg://USER@HOST/DATABASE"
+        ) from error
+
+
+@contextlib.contextmanager
+def opened(url: str) -> Iterator[BaseStorage]:
+    """`open_storage`, its connections closed in the end."""
+    storage = open_storage(url)
+    try:
+        yield storage
+    finally:
+        if isinstance(storage, RDBStorage):
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+def settled(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
+    """The trials with a result: finished, pruned, or failed for a reason of their own. A lost one is tried again."""
+    ended = (TrialState.COMPLETE, TrialState.PRUNED)
+    return [t for t in trials if t.state in ended or (t.state == TrialState.FAIL and "reason" in t.user_attrs)]
+
+
+@contextlib.contextmanager
+def registered(folder: Path) -> Iterator[str]:
+    """A name for a worker, and a lock that the system lets go of when the worker is gone, however it went."""
+    folder.mkdir(parents=True, exist_ok=True)
+    name = secrets.token_hex(8)
+    descriptor = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield name
+    finally:
+        os.close(descriptor)
+
+
+def give_back_lost(study: optuna.Study, folder: Path) -> int:
+    """Queue again the trials whose workers, registered in `folder`, are gone; returns how many there were."""
+    lost = 0
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        worker = trial.user_attrs.get("worker")
+        if worker is not None and _is_gone(folder / f"{worker}.lock"):
+            study.tell(trial.number, state=TrialState.FAIL)
+            attempts = trial.user_attrs.get("attempts", 1)
+            if attempts <= MOST_RETRIES:
+                study.enqueue_trial(trial.params, user_attrs={"attempts": attempts + 1, "again": trial.number})
+            lost += 1
+    return lost
+
+
+def _is_gone(lock: Path) -> bool:
+    """Whether nobody holds the lock; False for a lock that is not here, for it is another machine's."""
+    try:
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without optuna's notices that an argument of its own is experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield

@@ -1,0 +1,113 @@
+"""A worker of a sweep: takes trials from the storage until enough are settled or its stdin ends.
+
+    python -m harness.engine.sweep_worker FOLDER NUMBER
+
+FOLDER/worker.json says what the sweep is (see `WorkerOrders`); NUMBER makes the sampler's seed its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.trial import TrialState
+
+from harness.engine.job import failed
+from harness.engine.objectives import parse_objectives
+from harness.engine.sweep import Sweep, TrialFailedError, job_of, run_trial, suggest
+from harness.engine.sweep_storage import make_pruner, make_sampler, opened, registered, settled
+from harness.records.store import RunStore, StoreError
+from harness.train.device import choose_device, prepare_process
+
+ORDERS = "worker.json"
+LOCKS = "workers"
+
+STORE_BROKE = 3
+"""Exit code: the store or the storage cannot be written, so another worker would fare no better."""
+
+
+@dataclass(frozen=True)
+class WorkerOrders:
+    """What a worker needs beside the sweep: where the trials are, and how many are to be settled."""
+
+    sweep: Sweep
+    study_name: str
+    storage: str
+    sampler: str
+    pruner: str
+    num_trials: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "sweep": self.sweep.to_json()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> WorkerOrders:
+        return cls(**{**data, "sweep": Sweep.from_json(data["sweep"])})
+
+
+def main(argv: list[str]) -> int:
+    """Work until the sweep is done, or stdin ends."""
+    folder, number = Path(argv[0]), int(argv[1])
+    orders = WorkerOrders.from_json(json.loads((folder / ORDERS).read_text(encoding="utf-8")))
+    stop = threading.Event()
+    threading.Thread(target=_until_stdin_ends, args=(stop,), daemon=True).start()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    prepare_process(choose_device(orders.sweep.device))
+    with opened(orders.storage) as storage, registered(folder / LOCKS) as name:
+        study = optuna.load_study(
+            study_name=orders.study_name,
+            storage=storage,
+            sampler=make_sampler(orders.sampler, 1000 * orders.sweep.seed + number),
+            pruner=make_pruner(orders.pruner),
+        )
+        try:
+            while not stop.is_set() and _more(study, orders.num_trials):
+                study.optimize(
+                    lambda trial: _objective(trial, orders.sweep, name, stop), n_trials=1, catch=(TrialFailedError,)
+                )
+        except KeyboardInterrupt:
+            return 0
+        except (StoreError, OSError) as error:
+            print(f"{orders.sweep.store}: {error}", file=sys.stderr)
+            return STORE_BROKE
+    return 0
+
+
+def _more(study: optuna.Study, num_trials: int) -> bool:
+    trials = study.get_trials(deepcopy=False)
+    running = sum(trial.state == TrialState.RUNNING for trial in trials)
+    return len(settled(trials)) + running < num_trials
+
+
+def _objective(trial: optuna.Trial, sweep: Sweep, worker: str, stop: threading.Event) -> list[float]:
+    trial.set_user_attr("worker", worker)
+    try:
+        return run_trial(trial, sweep, stop.is_set)
+    except TrialFailedError as error:
+        trial.set_user_attr("reason", str(error))
+        raise
+    except (optuna.TrialPruned, StoreError, OSError):
+        raise
+    except Exception as error:  # whatever a variant raises is that trial's failure, not the sweep's
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}"
+        job, _ = job_of(sweep, suggest(trial, sweep), parse_objectives(sweep.objectives))
+        RunStore(sweep.store).put(failed(job, reason))
+        trial.set_user_attr("reason", reason)
+        raise TrialFailedError(reason) from error
+
+
+def _until_stdin_ends(stop: threading.Event) -> None:
+    sys.stdin.read()
+    stop.set()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

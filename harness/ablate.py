@@ -73,7 +73,15 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
         plan = plan_for(args, data.vocab_size)
         if args.tasks is not None:
             check_tasks(scores, data, data_folder(place.store))
-    study = study_record(plan, data, command=argv, seeds=range(args.seeds), margin=args.margin, device=args.device)
+    study = study_record(
+        plan,
+        data,
+        command=argv,
+        seeds=range(args.seeds),
+        margin=args.margin,
+        device=args.device,
+        scores=scores.names,
+    )
     folder = place.out / study.name
     print(show.plan_text(study), file=sys.stderr)
     if args.dry_run:

@@ -9,7 +9,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from harness.engine.local import Event
+from harness.engine.event import Event
 
 
 class StudyDisplay:
@@ -35,6 +35,7 @@ class StudyDisplay:
         )
         self.lines: dict[int, TaskID] = {}
         self.ended = 0
+        self.told_to_wait: set[int] = set()
 
     def __enter__(self) -> StudyDisplay:
         self.progress.start()
@@ -56,6 +57,12 @@ class StudyDisplay:
             done = self.progress.tasks[self.progress.task_ids.index(line)].completed
             self.progress.update(line, completed=event.step, note=f"loss {event.loss:.4f}")
             self.progress.advance(self.whole, event.step - done)
+        elif event.kind == "scoring":
+            self.progress.update(self.lines[event.job], note=f"scoring: {event.reason}")
+        elif event.kind == "waiting":
+            self._wait(event.job, name)
+        elif event.kind == "note":
+            self._say(f"{name}: {event.reason}")
         elif event.kind == "end":
             self._end(event, name)
 
@@ -65,4 +72,13 @@ class StudyDisplay:
         if not self.live and event.status != "stopped":
             print(f"[{self.ended}/{len(self.names)}] {name}: {event.status}", file=sys.stderr, flush=True)
         if event.status in ("diverged", "failed"):
-            self.progress.console.print(f"{name} {event.status}: {event.reason}", markup=False)
+            self._say(f"{name} {event.status}: {event.reason}")
+
+    def _wait(self, job: int, name: str) -> None:
+        self.progress.update(self.lines[job], note="another process trains it")
+        if not self.live and job not in self.told_to_wait:
+            self.told_to_wait.add(job)
+            self._say(f"{name}: another process trains the same run; waiting for it")
+
+    def _say(self, line: str) -> None:
+        self.progress.console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -19,7 +19,7 @@ from harness.engine.tensorboard import write_scalars
 from harness.plan.study import Plan
 from harness.records.record import StudyRecord
 from harness.records.store import RunStore
-from harness.records.study import write_study
+from harness.records.study import as_registered, write_study
 from harness.reporting.section import Material
 from harness.reporting.write import write_report
 from harness.train.device import choose_device
@@ -45,6 +45,7 @@ class Place:
 def run_study(study: StudyRecord, plan: Plan, data: TokenizedData, scores: ChosenScores, place: Place) -> Material:
     """Everything from the plan to the written report; what the store has is neither trained nor scored again."""
     store, folder = RunStore(place.store), place.out / study.name
+    study = as_registered(folder, study)
     tasks = tasks_of(plan, data, study.seeds, place.store, place.device, place.checkpoint_seconds, scores.requests)
     reused = run_missing(study, tasks, store, folder, place.num_workers)
     runs = collect(tasks, store, reused)

@@ -74,8 +74,9 @@ def verdict_text(material: Material, folder: Path, seconds: float) -> str:
 def score_lines(material: Material, arm: str) -> list[str]:
     """What an arm scored beside the baseline: one aligned line a score, `cloze acc  0.612 -> 0.610  -0.002 [...]`."""
     scores = [score for name, score in scores_of(material.runs).items() if name not in SCORES]
-    compared = [(s, c) for s in scores for c in compare(material.study, material.runs, s.name)]
-    rows = [row for row in (_speed(material, arm), *(_compared(s, c) for s, c in compared if c.arm == arm and c.num_seeds)) if row is not None]
+    compared = [(s, c) for s in scores for c in compare(material.study, material.runs, s.name) if c.arm == arm]
+    measured = [_compared(score, c) for score, c in compared if c.num_seeds]
+    rows = [row for row in (_speed(material, arm), *measured) if row is not None]
     widths = [max(len(row[i]) for row in rows) for i in range(3)] if rows else []
     return ["  " + "  ".join(f"{cell:<{w}}" for cell, w in zip(row, [*widths, 0], strict=True)) for row in rows]
 

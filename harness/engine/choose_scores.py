@@ -36,6 +36,13 @@ class ChosenScores:
     requests: tuple[ScoreRequest, ...]
     measurements: tuple[str, ...]
 
+    @property
+    def names(self) -> list[str]:
+        """Of all of them, as a registration lists them: `lm-eval cloze`."""
+        return [" ".join([q.name, *(str(v) for k, v in q.options if k == "task")]) for q in self.requests] + [
+            *self.measurements
+        ]
+
 
 def choose_scores(chosen: str, tasks: str | None, limit: int | None, data_name: str) -> ChosenScores:
     """The scores of `--score` NAME,..., with `default`, `all` and `none` among the names.

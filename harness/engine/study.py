@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,11 +19,17 @@ from harness.data.dataset import TokenizedData
 from harness.engine.identity import code_digest
 from harness.engine.job import Job
 from harness.engine.scoring import ScoreRequest, known_scores, missing_scores
+from harness.plan.audit import audit
 from harness.plan.match import PlannedArm
 from harness.plan.study import Plan
 from harness.records.record import ArmRecord, StudyRecord, StudyRun
+from harness.records.registration import register
 from harness.records.store import RunStore
 from harness.train.device import choose_device, device_class
+from harness.train.optimizer import parameter_groups
+
+LARGEST_PROBED = 50_000_000
+"""Parameters of an arm whose operators are listed by running it once. Assumption: a second or two on one core."""
 
 
 @dataclass(frozen=True)
@@ -116,11 +123,27 @@ def arm_record(arm: PlannedArm, plan: Plan) -> ArmRecord:
         num_steps=arm.num_steps,
         mismatch=arm.mismatch,
         recipe={name: value for name, value in own.items() if value != shared[name]},
+        audit={} if arm is plan.baseline else audit_of(plan.baseline, arm),
     )
 
 
+def audit_of(baseline: PlannedArm, arm: PlannedArm) -> dict[str, Any]:
+    """What else differs between an arm and the baseline; its parameters are summed up by role."""
+    small = max(baseline.ledger.total_params, arm.ledger.total_params) <= LARGEST_PROBED
+    found = audit(baseline.ledger.spec, arm.ledger.spec, parameter_groups, run=small).to_json()
+    del found["parameters"]
+    return found
+
+
 def study_record(
-    plan: Plan, data: TokenizedData, *, command: Sequence[str], seeds: Sequence[int], margin: float, device: str
+    plan: Plan,
+    data: TokenizedData,
+    *,
+    command: Sequence[str],
+    seeds: Sequence[int],
+    margin: float,
+    device: str,
+    scores: Sequence[str] = (),
 ) -> StudyRecord:
     """Everything decided before the first run. The name is made from what is compared and on what."""
     arms = [arm_record(arm, plan) for arm in plan.arms]
@@ -155,6 +178,14 @@ def study_record(
             "code": code_digest(plan.baseline.ledger.spec)[:16],
         },
         arms=arms,
+        registration=register(
+            baseline=plan.baseline.name,
+            arms=[arm.name for arm in arms[1:]],
+            match=plan.match,
+            margin=margin,
+            seeds=seeds,
+            scores=scores,
+        ),
     )
 
 

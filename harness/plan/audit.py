@@ -58,14 +58,18 @@ class Audit:
     biases: Pair  # vectors named bias
     shared: int
     flops_by_kind: dict[str, Pair]  # forward, per token
-    operators: dict[str, Pair]  # calls of each torch operator in one forward and backward pass
+    operators: dict[str, Pair] | None  # calls of each torch operator in one forward and backward pass; None: not run
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
 
-def audit(baseline: Spec, arm: Spec, parameter_groups: Groups) -> Audit:
-    """Compare two arms at the widths their specs have."""
+def audit(baseline: Spec, arm: Spec, parameter_groups: Groups, *, run: bool = True) -> Audit:
+    """Compare two arms at the widths their specs have.
+
+    Args:
+        run: whether to run both once to list their operators; without it nothing is allocated.
+    """
     ours, theirs = (tensors_of(spec, parameter_groups) for spec in (baseline, arm))
     names = dict.fromkeys([*ours, *theirs])
     same = [n for n in names if n in ours and n in theirs and ours[n] == theirs[n]]
@@ -79,7 +83,7 @@ def audit(baseline: Spec, arm: Spec, parameter_groups: Groups) -> Audit:
         biases=[sum(n.endswith("bias") for n in tensors) for tensors in (ours, theirs)],
         shared=sum(_size(ours[n]) for n in same),
         flops_by_kind=_differences(*(by_kind(count(spec).flops) for spec in (baseline, arm))),
-        operators=_differences(operators(baseline), operators(arm)),
+        operators=_differences(operators(baseline), operators(arm)) if run else None,
     )
 
 

@@ -28,6 +28,7 @@ class ArmRecord:
     num_steps: int
     mismatch: float
     recipe: dict[str, Any] = field(default_factory=dict)  # what of the study's recipe is another for this arm
+    audit: dict[str, Any] = field(default_factory=dict)  # what differs from the baseline, as [baseline, arm]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class StudyRecord:
     data: dict[str, Any]  # name, sha256, tokenizer, vocab_size, train_tokens, validation_tokens, validation_bytes
     environment: dict[str, str]  # python, torch, platform, device, code
     arms: list[ArmRecord]  # the baseline first
+    registration: dict[str, Any] = field(default_factory=dict)  # what was decided, and its sha256; see registration.py
     schema_version: int = SCHEMA_VERSION
 
 

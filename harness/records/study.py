@@ -92,6 +92,19 @@ def read_study(folder: Path | str) -> tuple[StudyRecord, list[StudyRun]]:
     return study, runs
 
 
+def as_registered(folder: Path | str, study: StudyRecord) -> StudyRecord:
+    """`study` with the date and the registration that its folder already has, if it was begun before.
+
+    Raises:
+        UserError: there is a study.json, and it is damaged or edited.
+    """
+    path = Path(folder) / "study.json"
+    if not path.exists():
+        return study
+    before = unseal(_read(path), str(path))
+    return dataclasses.replace(study, created=before["created"], registration=before.get("registration", {}))
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from harness.reporting.section import Material, Section
 from harness.reporting.sections import (
+    confounds,
     experts,
     extrapolation,
     facets,
@@ -13,6 +14,7 @@ from harness.reporting.sections import (
     pareto,
     position,
     profile,
+    registration,
     scores,
     throughput,
 )
@@ -27,5 +29,7 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     throughput.section,
     pareto.section,
     profile.section,
+    confounds.section,
+    registration.section,
 )
 """In the order of the page."""

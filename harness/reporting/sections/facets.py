@@ -58,9 +58,9 @@ def _excess(rows: Sequence[FacetRow], answers: Sequence[FacetRow]) -> Grid:
             )
         )
     note = (
-        "Nats per byte, mean over seeds with its 95 % Student interval; lower is better. The floor is of all text, that "
-        "of answers is 0. The opening is the word that names a document's facet. An answer is right where each of its "
-        "tokens is the likeliest."
+        "Nats per byte, mean over seeds with its 95 % Student interval; lower is better. The floor is of all text, "
+        "that of answers is 0. The opening is the word that names a document's facet. An answer is right where each of "
+        "its tokens is the likeliest."
     )
     columns = ("arm", "facet", "floor", *PARTS.values(), "answers right", "seeds")
     return Grid(columns, cells, note, "Excess over the floor")

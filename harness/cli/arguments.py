@@ -149,7 +149,7 @@ def add_score_flags(parser: argparse.ArgumentParser) -> None:
         "--tasks",
         metavar="NAME,...",
         help="lm-eval's tasks: cloze (made from the corpus, the default), blimp, lambada_openai, piqa, arc_easy, "
-        "wikitext (found under HARNESS_DATA), any other lm-eval task by name, or a task file",
+        "wikitext (found under HARNESS_DATA), microworld, any other lm-eval task by name, or a task file",
     )
     group.add_argument("--limit", type=positive(int), metavar="N", help="the first N items of each task; default all")
 

@@ -9,6 +9,7 @@ from typing import Any
 from harness.data.dataset import TokenizedData
 from harness.records.score import Value
 from harness.score.extrapolation import extrapolation
+from harness.score.facets import facet_loss
 from harness.score.lmeval.run import evaluate
 from harness.score.lmeval.scores import Metric
 from harness.score.load import LoadedRun
@@ -76,6 +77,23 @@ def _capacity(run: LoadedRun, data: TokenizedData, options: Options) -> Scored:
     return [], {} if health is None else health.to_json()
 
 
+def _facets(run: LoadedRun, data: TokenizedData, options: Options) -> Scored:
+    found = facet_loss(run.model, run.tokenizer, data)
+    values = [
+        Value(
+            name=f"facets/{part.facet}",
+            title=f"{part.facet}: answers, above the entropy floor",
+            value=part.excess_per_byte,
+            unit="nats per byte",
+            direction="lower",
+            standard_error=part.standard_error,
+        )
+        for part in found.parts
+        if part.part == "answer"
+    ]
+    return values, found.to_json()
+
+
 SCORERS: dict[str, Scorer] = {
     "position": Scorer(
         _position,
@@ -87,7 +105,14 @@ SCORERS: dict[str, Scorer] = {
         ("harness/score/extrapolation.py", "harness/score/position.py"),
         "loss on the same tokens with 1/4 to 8 times the training length",
     ),
-    "lm-eval": Scorer(_lm_eval, ("harness/score/lmeval/*.py",), "lm-eval's tasks of --tasks"),
+    "lm-eval": Scorer(
+        _lm_eval, ("harness/score/lmeval/*.py", "harness/data/microworld/*.py"), "lm-eval's tasks of --tasks"
+    ),
+    "facets": Scorer(
+        _facets,
+        ("harness/score/facets.py", "harness/data/microworld/*.py"),
+        "excess over the entropy floor by facet, of --data microworld",
+    ),
     "capacity": Scorer(
         _capacity,
         ("harness/score/moe_health.py",),

@@ -9,13 +9,13 @@ from variants.errors import UserError
 
 
 def test_the_files_of_the_folder_are_the_names() -> None:
-    assert corpus_names() == ["journey-to-the-west", "stdlib", "tinyshakespeare", "wikitext2"]
+    assert corpus_names() == ["journey-to-the-west", "microworld", "stdlib", "tinyshakespeare", "wikitext2"]
 
 
 def test_an_unknown_name_suggests_the_nearest() -> None:
     with pytest.raises(UserError, match=r"'wikitext-2' is none; did you mean 'wikitext2'\?"):
         load_corpus("wikitext-2")
-    with pytest.raises(UserError, match="'' is none; known: journey-to-the-west, stdlib"):
+    with pytest.raises(UserError, match="'' is none; known: journey-to-the-west, microworld, stdlib"):
         load_corpus("")
 
 

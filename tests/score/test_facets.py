@@ -160,6 +160,24 @@ def test_right_needs_every_token_of_an_answer() -> None:
     assert summarise(documents).of("recall", "answer").num_right == 2 * len(samples) - 1
 
 
+def test_a_token_has_the_floor_of_its_bytes_and_the_part_of_its_last() -> None:
+    class Pairs(ByteTokenizer):
+        """Two bytes a token; ids do not matter here."""
+
+        @property
+        def token_bytes(self) -> np.ndarray:
+            return np.array([2] * 256 + [0])
+
+        def encode(self, text: str) -> np.ndarray:
+            return np.zeros(len(text) // 2, dtype=np.uint16)
+
+    sample = next(s for s in drawn(300) if s.facet == "counting" and len(s.text) % 2 == 0)
+    (document,) = score_documents(small(seq_len=128), Pairs(), [sample])
+    assert document.floor == pytest.approx(sample.nats.reshape(-1, 2).sum(axis=1))
+    assert document.parts.tolist() == sample.parts[1::2].tolist() != sample.parts[::2].tolist()
+    assert document.num_bytes.sum() == len(sample.text)
+
+
 # The corpus itself, cut short
 
 
@@ -185,6 +203,8 @@ def test_the_corpus_is_scored_and_repeats(corpus: Corpus, tmp_path: Path, monkey
     assert again == found
     document: dict[str, Any] = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert document["parts"][0]["facet"] == "opening"
+    read = {"facet", "part", "excess_per_byte", "floor_per_byte", "right"}  # by harness/analyse/facets.py
+    assert all(read <= set(row) for row in document["parts"])
     assert found.scores["facets/recall/answer"] == found.of("recall", "answer").excess_per_byte
 
 

@@ -23,9 +23,8 @@ from variants.errors import UserError
 
 NAME = "cloze"
 NUM_CHOICES = 4
-CONTEXT_BYTES = 80
-CONTINUATION_BYTES = 32
-"""Together they fit the default model's 128 bytes. Assumption: 32 bytes are about six words of English."""
+FEWEST_ITEMS = 100
+"""Items that lengths must give to be used: the standard error is then about 4 %. Assumption."""
 
 MAX_ITEMS = 500
 """The standard error is then about 2 %; 8 s at nano size on one core. Assumption: enough beside the loss."""
@@ -38,6 +37,19 @@ SEED = 0
 
 FEWEST_SPACES = 20
 """Characters a space in text that is divided by spaces; Chinese has far fewer. Assumption."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Bytes before the cut and after it."""
+
+    context: int
+    continuation: int
+
+
+LENGTHS = (Lengths(80, 32), Lengths(40, 16), Lengths(20, 8), Lengths(10, 4))
+"""The first that gives FEWEST_ITEMS is used, else the one that gives most: a corpus of short documents has a cloze too.
+The longest fit the default model's 128 bytes. Assumption: 32 bytes are about six words of English."""
 
 
 @dataclass(frozen=True)
@@ -75,30 +87,37 @@ def make_items(data: TokenizedData, tokenizer: Tokenizer) -> list[dict[str, Any]
     """
     assert tokenizer.sha256 == data.tokenizer_sha256, "another tokenizer made this data"
     rng = random.Random(SEED)
-    places = _places(data, tokenizer, rng)
-    items = [item for place in places if (item := _item(place, places, tokenizer, rng)) is not None]
-    if not items:
-        raise UserError(
-            f"the cloze task needs at least {NUM_CHOICES} places with {CONTEXT_BYTES} bytes before and "
-            f"{CONTINUATION_BYTES} after in the validation split, and {data.name!r} has {len(places)}; "
-            "give more text, or name other --tasks"
-        )
-    return items
-
-
-def _places(data: TokenizedData, tokenizer: Tokenizer, rng: random.Random) -> list[Place]:
-    """At most MAX_ITEMS places whose continuations neither overlap nor repeat."""
     texts = dict(_texts(data, tokenizer, rng))
-    cuts = [(document, cut) for document, text in texts.items() for cut in _cuts(text)]
+    best: list[dict[str, Any]] = []
+    for lengths in LENGTHS:
+        places = _places(texts, lengths, tokenizer, rng)
+        items = [item for place in places if (item := _item(place, places, tokenizer, rng)) is not None]
+        if len(items) > len(best):
+            best = items
+        if len(best) >= FEWEST_ITEMS:
+            break
+    if not best:
+        least = LENGTHS[-1]
+        raise UserError(
+            f"the cloze task needs at least {NUM_CHOICES} places with {least.context} bytes before and "
+            f"{least.continuation} after in the validation split, and {data.name!r} has fewer; give more text, or "
+            "name other --tasks"
+        )
+    return best
+
+
+def _places(texts: dict[int, str], lengths: Lengths, tokenizer: Tokenizer, rng: random.Random) -> list[Place]:
+    """At most MAX_ITEMS places whose continuations neither overlap nor repeat."""
+    cuts = [(document, cut) for document, text in texts.items() for cut in _cuts(text, lengths)]
     rng.shuffle(cuts)
     places: list[Place] = []
     taken: set[tuple[int, int]] = set()
     seen: set[str] = set()
     for document, cut in cuts:
-        block = cut // CONTINUATION_BYTES  # a continuation lies in its cut's block of characters and the next
+        block = cut // lengths.continuation  # a continuation lies in its cut's block of characters and the next
         if taken & {(document, block + i) for i in (-1, 0, 1)}:
             continue
-        place = Place(document, _last(texts[document], cut), _first(texts[document], cut))
+        place = Place(document, _last(texts[document], cut, lengths), _first(texts[document], cut, lengths))
         if place.continuation not in seen and _splits_here(place.context, place.continuation, tokenizer):
             places.append(place)
             taken.add((document, block))
@@ -137,14 +156,14 @@ def _texts(data: TokenizedData, tokenizer: Tokenizer, rng: random.Random) -> Ite
             return
 
 
-def _cuts(text: str) -> Iterator[int]:
+def _cuts(text: str, lengths: Lengths) -> Iterator[int]:
     """Characters before which the text may be cut: the space before a word, or any place in text without spaces."""
     spaced = len(text) < FEWEST_SPACES * max(1, text.count(" "))
     pattern = r"(?<=\S)(?=\s+\S)" if spaced else r"(?<=\S)(?=\S)"
     for match in re.finditer(pattern, text):
         cut = match.start()
-        enough_after = len(text) - cut >= CONTINUATION_BYTES or _bytes(text[cut:]) >= CONTINUATION_BYTES
-        enough_before = cut >= CONTEXT_BYTES or _bytes(text[:cut]) >= CONTEXT_BYTES
+        enough_after = len(text) - cut >= lengths.continuation or _bytes(text[cut:]) >= lengths.continuation
+        enough_before = cut >= lengths.context or _bytes(text[:cut]) >= lengths.context
         if enough_before and enough_after:
             yield cut
 
@@ -153,13 +172,13 @@ def _bytes(text: str) -> int:
     return len(text.encode())
 
 
-def _last(text: str, cut: int) -> str:
-    """The last CONTEXT_BYTES before the cut; a character cut in two is left out."""
-    return text[max(0, cut - CONTEXT_BYTES) : cut].encode()[-CONTEXT_BYTES:].decode(errors="ignore")
+def _last(text: str, cut: int, lengths: Lengths) -> str:
+    """The last bytes before the cut; a character cut in two is left out."""
+    return text[max(0, cut - lengths.context) : cut].encode()[-lengths.context :].decode(errors="ignore")
 
 
-def _first(text: str, cut: int) -> str:
-    return text[cut : cut + CONTINUATION_BYTES].encode()[:CONTINUATION_BYTES].decode(errors="ignore")
+def _first(text: str, cut: int, lengths: Lengths) -> str:
+    return text[cut : cut + lengths.continuation].encode()[: lengths.continuation].decode(errors="ignore")
 
 
 def _splits_here(context: str, continuation: str, tokenizer: Tokenizer) -> bool:

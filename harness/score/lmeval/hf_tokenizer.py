@@ -25,9 +25,12 @@ class HuggingFaceTokenizer:
         model: the text of tokenizer.json.
         end_of_text: id of the token that ends a text.
         begin_of_text: id of the token before a text; `end_of_text` when the tokenizer has none.
+        split_special: a text that spells a special token stays a text.
     """
 
-    def __init__(self, name: str, model: str, end_of_text: int, begin_of_text: int | None = None) -> None:
+    def __init__(
+        self, name: str, model: str, end_of_text: int, begin_of_text: int | None = None, split_special: bool = False
+    ) -> None:
         os.environ["TOKENIZERS_PARALLELISM"] = "false"  # its threads and forked workers do not go together
         from tokenizers import Tokenizer
 
@@ -36,6 +39,7 @@ class HuggingFaceTokenizer:
         self._tokenizer = Tokenizer.from_str(model)
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = split_special
         self.end_of_text = end_of_text
         self.prefix_token = end_of_text if begin_of_text is None else begin_of_text
         self.vocab_size = max(self._tokenizer.get_vocab(with_added_tokens=True).values()) + 1
@@ -81,7 +85,7 @@ def load_hf_tokenizer(folder: Path) -> HuggingFaceTokenizer:
         end = begin
     if end is None:
         raise UserError(f"neither tokenizer_config.json nor config.json in {folder} names an eos token; add one")
-    return HuggingFaceTokenizer(folder.name, text, end, begin)
+    return HuggingFaceTokenizer(folder.name, text, end, begin, bool(files[0].get("split_special_tokens")))
 
 
 def _vocab(text: str, path: Path) -> dict[str, int]:

@@ -1,4 +1,6 @@
-"""From the names after --tasks to lm-eval tasks: the cloze, those on local files, task files, and lm-eval's own."""
+"""From the names after --tasks to lm-eval tasks: the cloze, microworld's facets, those on local files, task files, and
+lm-eval's own.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from typing import Any
 
 from harness.data.dataset import TokenizedData
 from harness.data.tokenizer import Tokenizer
-from harness.score.lmeval import cloze, offline, stock
+from harness.score.lmeval import cloze, microworld, offline, stock
 from variants.errors import UserError
 
 FEWSHOT_SEED = 1234
@@ -47,6 +49,8 @@ def _load(name: str, data: TokenizedData | None, tokenizer: Tokenizer) -> dict[s
                 "name other --tasks"
             )
         return _build([cloze.definition(data, tokenizer)])
+    if name in microworld.names():
+        return _microworld(name, tokenizer)
     if stock.is_file(name):
         return stock.load_file(name)
     if offline.file_of(name) is None:
@@ -61,9 +65,10 @@ def _load(name: str, data: TokenizedData | None, tokenizer: Tokenizer) -> dict[s
 def _stock(name: str, missing: str) -> dict[str, Any]:
     """lm-eval's own task. `missing` says why the local file was not used."""
     if not stock.known(name):
+        here = (cloze.NAME, *microworld.names(), *offline.NAMES)
         raise UserError(
-            f"unknown task {name!r}{stock.suggestion(name, (cloze.NAME, *offline.NAMES))} "
-            f"(without a network: {', '.join((cloze.NAME, *offline.NAMES))})"
+            f"unknown task {name!r}{stock.suggestion(name, here)} "
+            f"(without a network: {', '.join((cloze.NAME, microworld.GROUP, *offline.NAMES))})"
         )
     try:
         return stock.load_known(name)
@@ -75,6 +80,19 @@ def _build(configs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     from lm_eval.tasks import TaskManager
 
     return dict(TaskManager(include_defaults=False).load(list(configs)))
+
+
+def _microworld(name: str, tokenizer: Tokenizer) -> dict[str, Any]:
+    """The facets' tasks, and for all of them a group without a mean: a mean would hide which ability it is."""
+    from lm_eval.api.group import Group
+
+    loaded = _build(microworld.definitions(name, tokenizer))
+    if name != microworld.GROUP:
+        return loaded
+    group = Group(name, metadata={"version": 1.0})
+    for task in loaded["tasks"].values():
+        group.add(task)
+    return {"tasks": loaded["tasks"], "groups": {group.name: group}}
 
 
 def _blimp(configs: Sequence[dict[str, Any]]) -> dict[str, Any]:

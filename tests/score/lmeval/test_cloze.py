@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def test_items_are_true_continuations_and_repeat(data: TokenizedData, corpus: Co
         assert item["context"] + item["choices"][item["gold"]] in text
         assert len(set(item["choices"])) == cloze.NUM_CHOICES
         assert all(any(choice in text for text in texts) for choice in item["choices"])
-        assert {len(choice) for choice in item["choices"]} == {cloze.CONTINUATION_BYTES}
+        assert {len(choice) for choice in item["choices"]} == {cloze.LENGTHS[0].continuation}
 
 
 def test_nothing_but_the_context_tells_the_right_answer(data: TokenizedData) -> None:
@@ -62,5 +63,17 @@ def test_bytes_and_bpe_agree_on_english(corpus: Corpus, tmp_path: Path) -> None:
 def test_a_split_without_room_is_one_sentence(tmp_path: Path) -> None:
     corpus = make_corpus("tiny", [Document("abc " * 50, "a")], [Document("abc " * 20, "b")])
     data = prepare(corpus, ByteTokenizer(), tmp_path)
-    with pytest.raises(UserError, match=r"cloze task needs at least 4 places .* 'tiny' has 0"):
+    with pytest.raises(UserError, match=r"cloze task needs at least 4 places .* 'tiny' has fewer"):
         cloze.make_items(data, ByteTokenizer())
+
+
+def test_short_documents_have_shorter_items(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    lines = [" ".join(rng.choices(["cat", "mat", "sat", "hat", "bat", "ran", "off"], k=12)) for _ in range(400)]
+    texts = [Document(line, str(i)) for i, line in enumerate(lines)]
+    data = prepare(make_corpus("short", texts[:200], texts[200:]), ByteTokenizer(), tmp_path)
+    items = cloze.make_items(data, ByteTokenizer())
+    assert len(items) >= cloze.FEWEST_ITEMS
+    (after,) = {len(choice) for item in items for choice in item["choices"]}
+    assert after < cloze.LENGTHS[0].continuation
+    assert any(lengths.continuation == after for lengths in cloze.LENGTHS)

@@ -8,6 +8,7 @@ python -m harness.ablate activation=gelu,relu,swiglu --seeds 8
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
@@ -23,7 +24,7 @@ from harness.cli.arguments import (
     add_study_flags,
 )
 from harness.cli.boundary import run_command
-from harness.cli.prepare import check_tasks, leave_nothing_behind, plan_for, prepare_data
+from harness.cli.prepare import check_tasks, choose_step_for, leave_nothing_behind, plan_for, prepare_data
 from harness.cli.run import Place, run_study
 from harness.engine.choose_scores import choose_scores
 from harness.engine.job import data_folder
@@ -73,6 +74,8 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
         plan = plan_for(args, data.vocab_size)
         if args.tasks is not None:
             check_tasks(scores, data, data_folder(place.store))
+        step = choose_step_for(args, plan)
+    place = dataclasses.replace(place, step=step.step)
     study = study_record(
         plan,
         data,
@@ -81,9 +84,10 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
         margin=args.margin,
         device=args.device,
         scores=scores.names,
+        step=step.step,
     )
     folder = place.out / study.name
-    print(show.plan_text(study), file=sys.stderr)
+    print(f"{show.plan_text(study)}\n{step.step} steps: {step.reason}", file=sys.stderr)
     if args.dry_run:
         material = Material(study, [], [])
     else:

@@ -176,6 +176,13 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
         help="at most this much training is lost by a kill; default %(default)s",
     )
     group.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps; default %(default)s")
+    group.add_argument(
+        "--compile",
+        default="auto",
+        choices=("auto", "on", "off"),
+        help="torch.compile of the training step, the same for all arms; auto: where runs are long enough to gain; "
+        "default %(default)s",
+    )
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from harness.cli.arguments import DEFAULT_BUDGET, recipe_of
@@ -20,6 +20,9 @@ from harness.score.lmeval.tasks import load_tasks
 from harness.spec.presets import preset
 from harness.spec.sizes import resize
 from harness.spec.spec import Spec
+from harness.train.compile import StepChoice, choose_step, find_compiler
+from harness.train.compiled import cannot_compile, obstacle
+from harness.train.device import choose_device
 from variants.errors import UserError
 
 
@@ -48,6 +51,32 @@ def prepare_data(args: argparse.Namespace, store_folder: Path) -> TokenizedData:
     data = prepare(corpus, make_tokenizer(args.tokenizer, corpus, cache), cache)
     data.require(args.seq_len)
     return data
+
+
+def choose_step_for(args: argparse.Namespace, plan: Plan) -> StepChoice:
+    """Whether the runs of a plan are compiled: the rule first, then whether this machine and every arm can.
+
+    Raises:
+        UserError: `--compile on`, and it cannot be.
+    """
+    device = choose_device(args.device)
+
+    def choice(obstacles: Sequence[str]) -> StepChoice:
+        return choose_step(
+            args.compile,
+            num_steps=[arm.num_steps for arm in plan.arms],
+            device_type=device.type,
+            compiler=find_compiler(),
+            obstacles=obstacles,
+        )
+
+    chosen = choice([])
+    if chosen.step == "compiled":
+        found = (obstacle(arm.ledger.spec, plan.recipe_of(arm.name)) for arm in plan.arms)
+        chosen = choice([why for why in (cannot_compile(device), *found) if why is not None])
+    if args.compile == "on" and chosen.step == "eager":
+        raise UserError(f"--compile on cannot be had: {chosen.reason}; use --compile auto")
+    return chosen
 
 
 @contextlib.contextmanager

@@ -22,22 +22,24 @@ from harness.records.store import RunStore
 from harness.records.study import as_registered, write_study
 from harness.reporting.section import Material
 from harness.reporting.write import write_report
+from harness.train.compile import StepKind
 from harness.train.device import choose_device
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a study runs and what it writes. `out` has a folder a study."""
+    """Where and how a study runs, and what it writes. `out` has a folder a study."""
 
     out: Path
     store: Path
     device: str
     num_workers: int
     checkpoint_seconds: float
+    step: StepKind = "eager"
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Place:
-        """The place that the flags of `add_place_flags` name."""
+        """The place that the flags of `add_place_flags` name; how a step is run is decided with the plan."""
         store = args.store or args.out / "store"
         return cls(args.out, store, args.device, args.workers, args.checkpoint_seconds)
 
@@ -46,7 +48,16 @@ def run_study(study: StudyRecord, plan: Plan, data: TokenizedData, scores: Chose
     """Everything from the plan to the written report; what the store has is neither trained nor scored again."""
     store, folder = RunStore(place.store), place.out / study.name
     study = as_registered(folder, study)
-    tasks = tasks_of(plan, data, study.seeds, place.store, place.device, place.checkpoint_seconds, scores.requests)
+    tasks = tasks_of(
+        plan,
+        data,
+        study.seeds,
+        place.store,
+        place.device,
+        place.checkpoint_seconds,
+        scores=scores.requests,
+        step=place.step,
+    )
     reused = run_missing(study, tasks, store, folder, place.num_workers)
     runs = collect(tasks, store, reused)
     write_study(folder, study, runs)

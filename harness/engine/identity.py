@@ -21,12 +21,16 @@ ROOT = Path(harness.__file__).parent.parent
 NUMERIC_FILES = (
     "harness/spec/spec.py",
     "harness/model/build.py",
+    "harness/model/cross_entropy.py",
     "harness/model/initialise.py",
     "harness/model/transformer.py",
     "harness/data/batches.py",
     "harness/data/windows.py",
     "harness/train/checkpoint.py",
+    "harness/train/compiled.py",
     "harness/train/device.py",
+    "harness/train/eager.py",
+    "harness/train/flat.py",
     "harness/train/optimizer.py",
     "harness/train/schedule.py",
     "harness/train/trainer.py",
@@ -44,6 +48,7 @@ def identity(
     seed: int,
     data_sha256: str,
     device_class: str,
+    step_class: str = "eager",
 ) -> dict[str, Any]:
     """The content that produces a run: equal identities give equal bits."""
     return {
@@ -55,6 +60,7 @@ def identity(
         "code": code_digest(spec),
         "torch": torch.__version__,
         "device": device_class,
+        "step": step_class,
     }
 
 

@@ -8,6 +8,7 @@ import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from harness.data import dataset
 from harness.data.batches import Batches
+from harness.engine.heartbeat import heartbeat
 from harness.engine.identity import identity, key_of
 from harness.engine.scoring import ScoreRequest, score_run
 from harness.model.transformer import Transformer
@@ -25,6 +27,7 @@ from harness.score.perplexity import validation_loss
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
 from harness.train.checkpoint import file_sha256, save_tensors, weights_of
+from harness.train.compile import StepKind, step_class
 from harness.train.device import choose_device, device_class
 from harness.train.trainer import CHECKPOINT_SECONDS, train
 
@@ -46,11 +49,20 @@ class Job:
     device: str
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     scores: tuple[ScoreRequest, ...] = ()
+    step: StepKind = "eager"
 
     @property
     def identity(self) -> dict[str, Any]:
-        hardware = device_class(choose_device(self.device))
-        return identity(self.spec, self.recipe.to_json(), self.num_steps, self.seed, self.data_sha256, hardware)
+        device = choose_device(self.device)
+        return identity(
+            self.spec,
+            self.recipe.to_json(),
+            self.num_steps,
+            self.seed,
+            self.data_sha256,
+            device_class(device),
+            step_class(self.step, device.type),
+        )
 
     @property
     def key(self) -> str:
@@ -85,25 +97,30 @@ def execute(
     job: Job,
     *,
     on_progress: Callable[[int, float], None] = lambda step, loss: None,
+    on_score: Callable[[str], None] = lambda name: None,
+    on_wait: Callable[[], None] = lambda: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunRecord | None:
     """Train one run, or take its record if some process has made it, and score it; None when stopped.
 
     Weights stay beside the record as `weights.safetensors`; the checkpoints are removed. A stop that comes while
-    the run is scored leaves the scores it has.
+    the run is scored leaves the scores it has. `on_score` is called with what the run is scored on, `on_wait` while
+    another process has the run; both about once a second.
     """
     store = RunStore(job.store)
     run_identity = job.identity
     key = key_of(run_identity)
-    with store.lock(key):
+    with store.lock(key, on_wait=on_wait, should_stop=should_stop) as held:
+        if not held:
+            return None
         record = store.get(key)
         if record is None or record.status == "failed":
-            record = _train(job, run_identity, store.folder(key), on_progress, should_stop)
+            record = _train(job, run_identity, store.folder(key), on_progress, on_score, should_stop)
             if record is None:
                 return None
             store.put(record)
-            shutil.rmtree(store.folder(key) / "checkpoints", ignore_errors=True)
-        score_run(record, job.scores, store, choose_device(job.device), should_stop)
+        shutil.rmtree(store.folder(key) / "checkpoints", ignore_errors=True)  # also those that a kill left here
+        score_run(record, job.scores, store, choose_device(job.device), should_stop, on_score)
         return record
 
 
@@ -112,6 +129,7 @@ def _train(
     run_identity: dict[str, Any],
     folder: Path,
     on_progress: Callable[[int, float], None],
+    on_score: Callable[[str], None],
     should_stop: Callable[[], bool],
 ) -> RunRecord | None:
     device = choose_device(job.device)
@@ -128,6 +146,7 @@ def _train(
         on_progress=on_progress,
         should_stop=should_stop,
         checkpoint_seconds=job.checkpoint_seconds,
+        step_kind=job.step,
     )
     if training.status == "stopped":
         return None
@@ -142,7 +161,10 @@ def _train(
         curve_sha256=hashlib.sha256(training.losses.numpy().tobytes()).hexdigest(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
-    return record if training.status == "diverged" else _validated(record, model, data, folder)
+    if training.status == "diverged":
+        return record
+    with heartbeat(partial(on_score, "validation")):
+        return _validated(record, model, data, folder)
 
 
 def _validated(record: RunRecord, model: Transformer, data: dataset.TokenizedData, folder: Path) -> RunRecord:

@@ -8,12 +8,13 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 
 from harness.data import dataset
+from harness.engine.heartbeat import heartbeat
 from harness.engine.identity import ROOT, files_digest, key_of
 from harness.engine.scorers import SCORERS
 from harness.records.record import RunRecord
@@ -75,9 +76,11 @@ def score_run(
     store: RunStore,
     device: torch.device,
     should_stop: Callable[[], bool] = lambda: False,
+    on_score: Callable[[str], None] = lambda name: None,
 ) -> None:
     """Compute and keep the scores that are missing, from the run's own weights, until told to stop.
 
+    `on_score` is called with a score's name when it is begun, and about once a second while it is computed.
     A score that cannot be had, for whatever reason, is a record too: the run and its other scores stand.
     """
     missing = missing_scores(record, requests, store)
@@ -88,7 +91,8 @@ def score_run(
     for request in _until(should_stop, missing):
         started = time.perf_counter()
         try:
-            values, detail = SCORERS[request.name].score(run, data, dict(request.options))
+            with heartbeat(partial(on_score, request.name)):
+                values, detail = SCORERS[request.name].score(run, data, dict(request.options))
             status, reason = "finished", ""
         except UserError as error:
             values, detail, status, reason = [], {}, "failed", str(error)

@@ -25,6 +25,7 @@ from harness.plan.study import Plan
 from harness.records.record import ArmRecord, StudyRecord, StudyRun
 from harness.records.registration import register
 from harness.records.store import RunStore
+from harness.train.compile import StepKind, step_class
 from harness.train.device import choose_device, device_class
 from harness.train.optimizer import parameter_groups
 
@@ -52,7 +53,9 @@ def tasks_of(
     store: Path,
     device: str,
     checkpoint_seconds: float,
+    *,
     scores: Sequence[ScoreRequest] = (),
+    step: StepKind = "eager",
 ) -> list[Task]:
     """The runs of a study, seed by seed, so that complete pairs come early."""
     return [
@@ -70,6 +73,7 @@ def tasks_of(
                 device=device,
                 checkpoint_seconds=checkpoint_seconds,
                 scores=tuple(scores),
+                step=step,
             ),
         )
         for seed in seeds
@@ -144,12 +148,14 @@ def study_record(
     margin: float,
     device: str,
     scores: Sequence[str] = (),
+    step: StepKind = "eager",
 ) -> StudyRecord:
     """Everything decided before the first run. The name is made from what is compared and on what."""
     arms = [arm_record(arm, plan) for arm in plan.arms]
     content = [[a.spec, a.num_steps, *([a.recipe] if a.recipe else [])] for a in arms]
-    decided = json.dumps([content, plan.recipe.to_json(), plan.match, data.sha256, list(seeds), margin], sort_keys=True)
-    digest = hashlib.sha256(decided.encode()).hexdigest()[:8]
+    decided = [content, plan.recipe.to_json(), plan.match, data.sha256, list(seeds), margin]
+    decided += [] if step == "eager" else [step]
+    digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:8]
     names = "--".join(a.name for a in arms[1:]) or plan.baseline.name
     return StudyRecord(
         name=f"{slug(names)}_{slug(data.name)}_{digest}",
@@ -175,6 +181,7 @@ def study_record(
             "torch": torch.__version__,
             "platform": platform.platform(),
             "device": device_class(choose_device(device)),
+            "step": step_class(step, choose_device(device).type),
             "code": code_digest(plan.baseline.ledger.spec)[:16],
         },
         arms=arms,

@@ -1,7 +1,8 @@
 """What a killed run needs to end with the same bits: weights, optimizer moments, the losses so far, the step.
 
-A checkpoint is a folder `step-N` with safetensors files and a `position.json` that holds their SHA-256. It is
-written under another name, flushed to disk and renamed, so a kill leaves the one before it. No pickle.
+A checkpoint is a folder `step-N` with safetensors files and a `position.json` that holds their SHA-256 and its own.
+It is written under another name, flushed to disk and renamed, so a kill leaves the one before it. One that is cut
+short or changed is found by its checksums and passed over. No pickle.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
@@ -22,6 +24,17 @@ from torch import Tensor, nn
 
 KEPT = 2
 """Checkpoints kept of a running run: the newest, and one before it should that one be damaged."""
+
+FILES = ("weights.safetensors", "optimizer.safetensors", "losses.safetensors")
+NAME = re.compile(r"step-\d{10}")
+
+
+class CheckpointError(OSError):
+    """The disk refused tensors of a run. The message says which file and why; what was kept before still is."""
+
+
+class DamagedCheckpoint(UserWarning):
+    """A checkpoint was passed over. The message says which, why, and where the run goes on."""
 
 
 @dataclass(frozen=True)
@@ -34,63 +47,93 @@ class Progress:
 
 
 def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-    """Write the checkpoint of `progress.step` and remove those older than the last `KEPT`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the checkpoint of `progress.step` and remove all but the last `KEPT`. The run's lock must be held.
+
+    Raises:
+        CheckpointError: the disk refuses, being full for instance; the checkpoints before this one still are.
+    """
+    tensors = dict(
+        zip(FILES, (weights_of(model), moments_of(model, optimizer), {"losses": progress.losses}), strict=True)
+    )
+    target = folder / f"step-{progress.step:010d}"
     partial = folder / f"writing-{os.getpid()}"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
     try:
-        files = {
-            "weights.safetensors": weights_of(model),
-            "optimizer.safetensors": moments_of(model, optimizer),
-            "losses.safetensors": {"losses": progress.losses},
-        }
-        for name, tensors in files.items():
-            save_tensors(partial / name, tensors)
-        position = {
-            "step": progress.step,
-            "seconds": progress.seconds,
-            "sha256": {name: file_sha256(partial / name) for name in files},
-        }
-        write_durably(partial / "position.json", json.dumps(position).encode())
-        target = folder / f"step-{progress.step:010d}"
-        shutil.rmtree(target, ignore_errors=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for abandoned in folder.glob("writing-*"):  # by processes that were killed
+            shutil.rmtree(abandoned)
+        partial.mkdir()
+        for name in FILES:
+            save_tensors(partial / name, tensors[name])
+        digests = {name: file_sha256(partial / name) for name in FILES}
+        position = {"step": progress.step, "seconds": progress.seconds, "sha256": digests}
+        write_durably(
+            partial / "position.json", json.dumps({**position, "position_sha256": _digest(position)}).encode()
+        )
+        _sync_folder(partial)
+        shutil.rmtree(target, ignore_errors=True)  # a damaged one that the run has come past again
         os.rename(partial, target)
-    except BaseException:
+        _sync_folder(folder)
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if isinstance(error, OSError) and not isinstance(error, CheckpointError):
+            raise CheckpointError(f"cannot write the checkpoint {target}: {error.strerror or error}") from error
         raise
-    for old in checkpoints(folder)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    kept = [path for path in checkpoints(folder) if path <= target][-KEPT:]  # what lies beyond was damaged
+    for other in {*checkpoints(folder)} - {*kept}:
+        shutil.rmtree(other, ignore_errors=True)
 
 
 def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
     """Load the newest undamaged checkpoint into `model` and `optimizer`; None when there is none.
 
-    A damaged one is passed over with a warning.
+    One that is damaged is passed over with a warning, `DamagedCheckpoint`.
     """
+    damaged, progress = [], None
     for path in reversed(checkpoints(folder)):
         try:
-            return _load(path, model, optimizer)
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            warnings.warn(f"checkpoint {path} is damaged ({error}); the one before it is used", stacklevel=2)
-    return None
+            weights, moments, progress = _read(path, model)
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
+            damaged.append(f"{path.name} ({error})")
+            continue
+        model.load_state_dict(weights, strict=False)  # a tied tensor is kept once
+        _load_moments(model, optimizer, moments)
+        break
+    if damaged:
+        where = "the run starts anew" if progress is None else f"the run goes on from step {progress.step}"
+        warnings.warn(f"damaged checkpoint {', '.join(damaged)}: {where}", DamagedCheckpoint, stacklevel=2)
+    return progress
 
 
-def _load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    position = json.loads((path / "position.json").read_text())
-    for name, digest in position["sha256"].items():
-        if file_sha256(path / name) != digest:
+def _read(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor], Progress]:
+    """Weights, moments and progress of an undamaged checkpoint of this model, else ValueError and the like."""
+    position = _read_position(path)
+    for name in FILES:
+        if file_sha256(path / name) != position["sha256"][name]:
             raise ValueError(f"{name} does not match its checksum")
-    losses = load_file(path / "losses.safetensors")["losses"]
-    weights, moments = load_file(path / "weights.safetensors"), load_file(path / "optimizer.safetensors")
-    model.load_state_dict(weights, strict=False)
-    _load_moments(model, optimizer, moments)
-    return Progress(position["step"], losses, position["seconds"])
+    weights, moments, losses = (load_file(path / name) for name in FILES)
+    expected = {name: tensor.shape for name, tensor in weights_of(model).items()}
+    if {name: tensor.shape for name, tensor in weights.items()} != expected:
+        raise ValueError("its weights are another model's")
+    return weights, moments, Progress(position["step"], losses["losses"], position["seconds"])
+
+
+def _read_position(path: Path) -> dict[str, Any]:
+    position = json.loads((path / "position.json").read_text(encoding="utf-8"))
+    sealed_as = position.pop("position_sha256", None) if isinstance(position, dict) else None
+    if sealed_as is None or sealed_as != _digest(position):
+        raise ValueError("position.json does not match its checksum")
+    if path.name != f"step-{position['step']:010d}":
+        raise ValueError(f"it is the checkpoint of step {position['step']}, put into the wrong folder")
+    return position
+
+
+def _digest(position: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(position, sort_keys=True).encode()).hexdigest()
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoint folders of a run, oldest first."""
-    return sorted(folder.glob("step-*"))
+    return sorted(path for path in folder.glob("step-*") if NAME.fullmatch(path.name))
 
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
@@ -122,10 +165,17 @@ def _load_moments(model: nn.Module, optimizer: torch.optim.Optimizer, moments: d
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write a safetensors file and flush it to disk."""
-    save_file(tensors, path)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
+    """Write a safetensors file and flush it to disk.
+
+    Raises:
+        CheckpointError: the disk refuses; the file is not there, or is cut short.
+    """
+    try:
+        save_file(tensors, path)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write {path}: {error}") from error
 
 
 def write_durably(path: Path, content: bytes) -> None:
@@ -134,6 +184,14 @@ def write_durably(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def file_sha256(path: Path) -> str:

@@ -14,11 +14,18 @@ from torch import Tensor
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
 from harness.train import checkpoint
+from harness.train.compile import StepKind
+from harness.train.compiled import CompiledStep
+from harness.train.eager import EagerStep
 from harness.train.optimizer import make_optimizer
-from harness.train.schedule import learning_rate
+from variants.errors import UserError
 
 CHECK_EVERY = 50
 """Steps between looks at the losses (divergence, progress, stop, checkpoint); on a GPU each look waits for it."""
+
+LOOK_SECONDS = 5.0
+"""A look comes sooner where steps are slow, so that a stop ends in a checkpoint within the grace that schedulers give
+(30 s in Slurm and Kubernetes). Assumption: less than a fifth of it."""
 
 CHECKPOINT_SECONDS = 15.0
 """Wall clock between checkpoints: at most this much work is lost by a kill. Assumption."""
@@ -50,12 +57,17 @@ def train(
     on_progress: Callable[[int, float], None] = lambda step, loss: None,
     should_stop: Callable[[], bool] = lambda: False,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    step_kind: StepKind = "eager",
+    recompute_activations: bool = False,
 ) -> Training:
     """Train `model` for `num_steps`, continuing from the newest checkpoint in `folder` if there is one.
 
     Args:
         on_progress: called with (steps done, loss of the last step) every `CHECK_EVERY` steps.
-        should_stop: asked as often; True checkpoints and returns status `stopped`.
+        should_stop: asked as often, and every `LOOK_SECONDS`; True checkpoints and returns status `stopped`.
+        step_kind: how a step is run; the two differ in the last bits. Compiling is not part of `seconds`.
+        recompute_activations: forget a layer's activations and compute them again in the backward: the same bits,
+            one more forward of the layers, less memory. Eager steps alone.
 
     Returns:
         The losses of every step and the status; `diverged` at the first loss that is not finite.
@@ -68,26 +80,32 @@ def train(
     if restored is not None:
         done, seconds_before = restored.step, restored.seconds
         losses[:done] = restored.losses.to(device)
+    model.train()
+    model.recompute_activations = recompute_activations
+    one_step = make_step(step_kind, model, optimizer, batches, recipe, num_steps, done)
     started = saved = time.perf_counter()
 
     def seconds() -> float:
         return seconds_before + time.perf_counter() - started
 
     def save() -> None:
+        one_step.settle(done)
         checkpoint.save(folder, model, optimizer, checkpoint.Progress(done, losses[:done].cpu(), seconds()))
 
-    model.train()
     while done < num_steps:
-        looked = done
-        for step in range(done, min(done + CHECK_EVERY, num_steps)):
-            losses[step] = train_step(model, optimizer, batches.batch(step), recipe, step, num_steps)
-        done = min(done + CHECK_EVERY, num_steps)
+        looked, look = done, time.perf_counter()
+        for step in range(done, min(CHECK_EVERY * (done // CHECK_EVERY + 1), num_steps)):
+            losses[step] = one_step(batches.batch(step), step)
+            done = step + 1
+            if time.perf_counter() - look > LOOK_SECONDS:
+                break
         diverged = first_not_finite(losses[looked:done])
         if diverged is not None:
             step = looked + diverged
             reason = f"the training loss was {losses[step].item()} at step {step} of {num_steps}"
             return Training("diverged", reason, losses[: step + 1].cpu(), seconds())
-        on_progress(done, losses[done - 1].item())
+        if done % CHECK_EVERY == 0 or done == num_steps:  # at steps that do not depend on the machine
+            on_progress(done, losses[done - 1].item())
         if done < num_steps and should_stop():
             save()
             return Training("stopped", f"stopped at step {done} of {num_steps}", losses[:done].cpu(), seconds())
@@ -95,6 +113,23 @@ def train(
             save()
             saved = time.perf_counter()
     return Training("finished", "", losses.cpu(), seconds())
+
+
+def make_step(
+    kind: StepKind,
+    model: Transformer,
+    optimizer: torch.optim.Optimizer,
+    batches: BatchSource,
+    recipe: Recipe,
+    num_steps: int,
+    done: int,
+) -> EagerStep | CompiledStep:
+    """What is called with a batch and a step's number, and trains."""
+    if kind == "eager":
+        return EagerStep(model, optimizer, recipe, num_steps)
+    if model.recompute_activations:
+        raise UserError("recomputing activations needs eager steps, since a compiled step plans its own memory")
+    return CompiledStep(model, optimizer, recipe, num_steps, batches.batch(min(done, num_steps - 1)))
 
 
 def train_step(
@@ -105,16 +140,8 @@ def train_step(
     step: int,
     num_steps: int,
 ) -> Tensor:
-    """One step of clipped AdamW; returns the loss in nats per token before the step, detached."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate(recipe, step, num_steps)
-    loss = model.loss(*batch)
-    (loss + model.auxiliary_loss()).backward()
-    torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    model.after_step()
-    return loss.detach()
+    """A single eager step; returns the loss in nats per token before it, detached."""
+    return EagerStep(model, optimizer, recipe, num_steps)(batch, step)
 
 
 def first_not_finite(losses: Tensor) -> int | None:

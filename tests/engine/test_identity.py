@@ -19,6 +19,13 @@ def key(spec: Spec = SPEC, seed: int = 0, data: str = "d", device: str = "cpu", 
     return key_of(identity.identity(spec, Recipe(**recipe).to_json(), 10, seed, data, device))  # pyright: ignore
 
 
+def test_a_compiled_run_is_another_run() -> None:
+    parts = (SPEC, Recipe().to_json(), 10, 0, "d", "cpu")
+    steps = ["eager", "compiled by g++ 12", "compiled by g++ 13"]
+    assert len({key_of(identity.identity(*parts, step)) for step in steps}) == 3
+    assert key_of(identity.identity(*parts, "eager")) == key()
+
+
 def test_every_ingredient_changes_the_key() -> None:
     others = [key(SPEC.replace(d_ff=8)), key(seed=1), key(data="e"), key(device="cuda"), key(lr=1.0)]
     assert len({key(), *others}) == 6
@@ -64,6 +71,7 @@ def digest_with(path: Path, addition: str) -> str:
         "variants/slots.py",
         "harness/model/initialise.py",
         "harness/train/schedule.py",
+        "harness/train/compiled.py",
         "harness/data/batches.py",
         "harness/score/perplexity.py",
     ],

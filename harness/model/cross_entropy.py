@@ -1,0 +1,63 @@
+"""The head and its cross-entropy over slices of the tokens, so that no more than a slice of the logits exists.
+
+With N tokens and V entries the whole logits, their log-softmax and its gradient are three tensors of N V numbers;
+here each slice's gradient is taken at once, as in Liger's fused loss (Hsu et al. 2024, arXiv:2410.10989).
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+WHOLE_LOGITS = 2**24
+"""Logits, tokens x entries, up to which they are held whole: 64 MiB in fp32. Assumption: no default size comes near
+it, so smaller runs keep their bits, and above it three such tensors are what fills the memory."""
+
+SLICE_LOGITS = 2**22
+"""Logits of one slice: 16 MiB in fp32, within a large cache. Assumption."""
+
+
+def sliced_cross_entropy(
+    x: Float[Tensor, "tokens d_model"],
+    weight: Float[Tensor, "vocab d_model"],
+    targets: Int[Tensor, "tokens"],
+    softcap: float | None,
+) -> Float[Tensor, ""]:
+    """Mean over tokens of -log softmax(cap tanh(weight x / cap))[target], nats; without the cap when it is None."""
+    return cast("Tensor", _Sliced.apply(x, weight, targets, softcap))
+
+
+class _Sliced(torch.autograd.Function):
+    """Loss and both gradients in one pass: the backward only scales them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, softcap: float | None) -> Tensor:
+        rows = max(1, SLICE_LOGITS // len(weight))
+        total = x.new_zeros((), dtype=torch.promote_types(x.dtype, torch.float32))
+        needed = any(ctx.needs_input_grad)
+        grad_x, grad_weight = (torch.empty_like(x), torch.zeros_like(weight)) if needed else (None, None)
+        for x_rows, target_rows, start in zip(x.split(rows), targets.split(rows), range(0, len(x), rows), strict=True):
+            logits = x_rows @ weight.t()  # (rows, V)
+            bent = None if softcap is None else torch.tanh(logits / softcap)
+            log_p = F.log_softmax(logits if bent is None else cast("float", softcap) * bent, dim=-1)
+            total += F.nll_loss(log_p, target_rows, reduction="sum")
+            if grad_x is None or grad_weight is None:
+                continue
+            grad = log_p.exp_()
+            grad[torch.arange(len(grad), device=grad.device), target_rows] -= 1.0
+            grad /= len(x)
+            if bent is not None:
+                grad *= 1 - bent.square()
+            grad_x[start : start + len(grad)] = grad @ weight
+            grad_weight.addmm_(grad.t(), x_rows)
+        ctx.save_for_backward(grad_x, grad_weight)
+        return (total / len(x)).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        grad_x, grad_weight = ctx.saved_tensors
+        return grad_x * grads[0], grad_weight * grads[0], None, None

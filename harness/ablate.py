@@ -22,6 +22,7 @@ from harness.cli.arguments import (
     add_place_flags,
     add_score_flags,
     add_study_flags,
+    seeds_of,
 )
 from harness.cli.boundary import run_command
 from harness.cli.prepare import check_tasks, choose_step_for, leave_nothing_behind, plan_for, prepare_data
@@ -80,10 +81,11 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
         plan,
         data,
         command=argv,
-        seeds=range(args.seeds),
+        seeds=seeds_of(args),
         margin=args.margin,
         device=args.device,
         scores=scores.names,
+        looks=args.looks,
         step=step.step,
     )
     folder = place.out / study.name

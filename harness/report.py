@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from harness.analyse.comparison import compare
+from harness.analyse.looks import compare_study
 from harness.analyse.sentences import headline, verdict_sentence
 from harness.records.store import StoreError
 from harness.records.study import read_measurements, read_study
@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         folder = Path(_parser().parse_args(argv).folder)
         study, runs = read_study(folder)
-        comparisons = compare(study, runs)
+        comparisons = compare_study(study, runs)
         report = write_report(folder, Material(study, runs, comparisons, read_measurements(folder)))
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

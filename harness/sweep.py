@@ -22,6 +22,7 @@ from harness.cli.arguments import (
     add_study_flags,
     positive,
     recipe_of,
+    seeds_of,
 )
 from harness.cli.boundary import run_command
 from harness.cli.prepare import baseline_of, leave_nothing_behind, prepare_data
@@ -168,8 +169,10 @@ def confirm(
     record, plan = confirmation_plan(sweep, record)
     if plan is None:
         return record, None
-    seeds = range(FRESH_SEED, FRESH_SEED + args.seeds)
-    study = study_record(plan, data, command=record.command, seeds=seeds, margin=args.margin, device=args.device)
+    seeds = seeds_of(args, FRESH_SEED)
+    study = study_record(
+        plan, data, command=record.command, seeds=seeds, margin=args.margin, device=args.device, looks=args.looks
+    )
     say(show.plan_text(study))
     material = run_study(study, plan, data, choose_scores("none", None, None, args.data), place)
     return record.confirmed_by(study.name), material

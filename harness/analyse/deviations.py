@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from harness.analyse.looks import due
 from harness.analyse.text import count, listing, seeds
 from harness.records.record import StudyRecord, StudyRun
 from harness.records.registration import digest_of
@@ -29,7 +30,7 @@ def _registration(study: StudyRecord) -> list[str]:
 
 def _runs(study: StudyRecord, runs: Sequence[StudyRun]) -> list[str]:
     found = []
-    missing = len(study.arms) * len(study.seeds) - len(runs)
+    missing = len(set(due(study, runs)) - {(run.arm, run.seed) for run in runs})
     if missing:
         found.append(f"{count(missing, 'planned run')} {'is' if missing == 1 else 'are'} missing.")
     for status in ("diverged", "failed"):

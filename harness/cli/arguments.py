@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,32 @@ def positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
         return number
 
     return parse
+
+
+def _looks(text: str) -> tuple[int, ...]:
+    """`4,8,12`: growing numbers of pairs from 2 on."""
+    try:
+        looks = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        looks = ()
+    if len(looks) < 2 or looks[0] < 2 or any(b <= a for a, b in itertools.pairwise(looks)):
+        raise argparse.ArgumentTypeError(f"takes growing numbers of pairs from 2 on, e.g. 4,8,12, got {text!r}")
+    return looks
+
+
+def seeds_of(args: argparse.Namespace, first: int = 0) -> range:
+    """The seeds of `--seeds`, or as many as the last of `--looks`.
+
+    Raises:
+        UserError: both were given, and they differ.
+    """
+    if args.looks and args.seeds not in (None, args.looks[-1]):
+        raise UserError(
+            f"--looks {','.join(map(str, args.looks))} ends with {args.looks[-1]} seeds, and --seeds asks "
+            f"for {args.seeds}; leave --seeds out"
+        )
+    num_seeds = args.looks[-1] if args.looks else args.seeds or DEFAULT_SEEDS
+    return range(first, first + num_seeds)
 
 
 class Parser(argparse.ArgumentParser):
@@ -121,9 +148,15 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
     verdict.add_argument(
         "--seeds",
         type=positive(int),
-        default=DEFAULT_SEEDS,
         metavar="N",
-        help="paired seeds 0..N-1 of every arm; one seed gives numbers but no verdict; default %(default)s",
+        help=f"paired seeds 0..N-1 of every arm; one seed gives numbers but no verdict; default {DEFAULT_SEEDS}",
+    )
+    verdict.add_argument(
+        "--looks",
+        type=_looks,
+        default=(),
+        metavar="N,N,...",
+        help="look after so many pairs, e.g. 4,8,12, and stop an arm that is decided; the last is the number of seeds",
     )
     verdict.add_argument(
         "--margin",

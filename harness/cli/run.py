@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.analyse.comparison import compare
+from harness.analyse.looks import compare_study, due
 from harness.cli.display import StudyDisplay
 from harness.data.dataset import TokenizedData
 from harness.engine.choose_scores import ChosenScores
@@ -17,7 +17,7 @@ from harness.engine.measurements import Subject, measure_study
 from harness.engine.study import Task, collect, progress, tasks_of
 from harness.engine.tensorboard import write_scalars
 from harness.plan.study import Plan
-from harness.records.record import StudyRecord
+from harness.records.record import StudyRecord, StudyRun
 from harness.records.store import RunStore
 from harness.records.study import as_registered, write_study
 from harness.reporting.section import Material
@@ -58,19 +58,33 @@ def run_study(study: StudyRecord, plan: Plan, data: TokenizedData, scores: Chose
         scores=scores.requests,
         step=place.step,
     )
-    reused = run_missing(study, tasks, store, folder, place.num_workers)
-    runs = collect(tasks, store, reused)
+    runs = run_looks(study, tasks, store, folder, place.num_workers)
     write_study(folder, study, runs)
     device = choose_device(place.device)
     subject = Subject(plan.arms, runs, data, store, place.store, folder, plan.recipe.tokens_per_step, device)
-    material = Material(study, runs, compare(study, runs), measure_study(scores.measurements, subject, say))
+    material = Material(study, runs, compare_study(study, runs), measure_study(scores.measurements, subject, say))
     write_report(folder, material)
     write_scalars(folder / "tensorboard", runs)
     return material
 
 
-def run_missing(study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, num_workers: int) -> set[str]:
-    """Train and score what the store does not have; returns the keys of the runs it had."""
+def run_looks(
+    study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, num_workers: int
+) -> list[StudyRun]:
+    """Run what each look of the study needs, until nothing is left to decide; all at once where it has one look."""
+    reused = progress(tasks, store).trained
+    runs = collect(tasks, store, reused)
+    while True:
+        wanted = set(due(study, runs))
+        now = [task for task in tasks if (task.arm, task.seed) in wanted]
+        run_missing(study, now, store, folder, num_workers)
+        runs = collect(now, store, reused)
+        if set(due(study, runs)) <= wanted:
+            return runs
+
+
+def run_missing(study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, num_workers: int) -> None:
+    """Train and score what the store does not have."""
     before = progress(tasks, store)
     folder.mkdir(parents=True, exist_ok=True)
     write_study(folder, study, collect(tasks, store, before.trained))
@@ -78,7 +92,6 @@ def run_missing(study: StudyRecord, tasks: Sequence[Task], store: RunStore, fold
         names, steps = [t.name for t in before.waiting], [t.job.num_steps for t in before.waiting]
         with StudyDisplay(names, steps) as display:
             LocalEngine(num_workers, folder / "workers.log").run([t.job for t in before.waiting], display.show)
-    return before.trained
 
 
 def say(what: str) -> None:

@@ -134,7 +134,11 @@ def arm_record(arm: PlannedArm, plan: Plan) -> ArmRecord:
 def audit_of(baseline: PlannedArm, arm: PlannedArm) -> dict[str, Any]:
     """What else differs between an arm and the baseline; its parameters are summed up by role."""
     small = max(baseline.ledger.total_params, arm.ledger.total_params) <= LARGEST_PROBED
-    found = audit(baseline.ledger.spec, arm.ledger.spec, parameter_groups, run=small).to_json()
+    specs = (baseline.ledger.spec, arm.ledger.spec)
+    try:
+        found = audit(*specs, parameter_groups, run=small).to_json()
+    except Exception:  # what an arm raises when it is run is its runs' failure, and their records say so
+        found = audit(*specs, parameter_groups, run=False).to_json()
     del found["parameters"]
     return found
 
@@ -148,6 +152,7 @@ def study_record(
     margin: float,
     device: str,
     scores: Sequence[str] = (),
+    looks: Sequence[int] = (),
     step: StepKind = "eager",
 ) -> StudyRecord:
     """Everything decided before the first run. The name is made from what is compared and on what."""
@@ -155,6 +160,7 @@ def study_record(
     content = [[a.spec, a.num_steps, *([a.recipe] if a.recipe else [])] for a in arms]
     decided = [content, plan.recipe.to_json(), plan.match, data.sha256, list(seeds), margin]
     decided += [] if step == "eager" else [step]
+    decided += [list(looks)] if len(looks) > 1 else []
     digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:8]
     names = "--".join(a.name for a in arms[1:]) or plan.baseline.name
     return StudyRecord(
@@ -192,6 +198,7 @@ def study_record(
             margin=margin,
             seeds=seeds,
             scores=scores,
+            looks=looks,
         ),
     )
 

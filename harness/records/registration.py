@@ -19,9 +19,18 @@ POWER = 0.8
 
 
 def register(
-    *, baseline: str, arms: Sequence[str], match: str, margin: float, seeds: Sequence[int], scores: Sequence[str]
+    *,
+    baseline: str,
+    arms: Sequence[str],
+    match: str,
+    margin: float,
+    seeds: Sequence[int],
+    scores: Sequence[str],
+    looks: Sequence[int] = (),
 ) -> dict[str, Any]:
     """The registration of a study: hypotheses, metric, margin, seeds, tests, looks, and its own `sha256`."""
+    fixed = "paired t-test and two one-sided t-tests over seeds, Holm over the arms"
+    sequential = "t at each look against Lan-DeMets boundaries (O'Brien-Fleming type), the level shared by the arms"
     body = {
         "hypotheses": [
             f"{arm} differs from {baseline} in validation loss, or is equivalent to it within {margin:g} nats per byte"
@@ -31,9 +40,9 @@ def register(
         "matched_by": match,
         "margin": margin,
         "seeds": list(seeds),
-        "tests": "paired t-test and two one-sided t-tests over seeds, Holm over the arms",
+        "tests": sequential if len(looks) > 1 else fixed,
         "alpha": ALPHA,
-        "looks": [len(seeds)],
+        "looks": list(looks) or [len(seeds)],
         "secondary": list(scores),
         "exclusions": "none: a verdict needs every planned run of both arms",
     }

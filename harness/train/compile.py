@@ -28,7 +28,7 @@ COMPILE_SECONDS = 25.0
 """Wall clock to compile one shape with an empty cache: 15 to 50 measured there, by load. From the cache 1 to 3."""
 
 PAYS_BACK = 2.0
-"""Savings over costs from which compiling is chosen: the cost doubles on a busy machine, and is paid before it saves."""
+"""Savings over costs from which compiling is chosen: the cost doubles on a busy machine, and comes first."""
 
 RUNS_A_WORKER = 4
 """Runs of one shape that a worker takes: the 8 default seeds on 2 workers."""

@@ -18,6 +18,7 @@ from harness.cli import show
 from harness.cli.arguments import (
     TOKENS_HELP,
     Parser,
+    add_forecast_flags,
     add_model_flags,
     add_place_flags,
     add_score_flags,
@@ -27,9 +28,11 @@ from harness.cli.arguments import (
 from harness.cli.boundary import run_command
 from harness.cli.prepare import check_tasks, choose_step_for, leave_nothing_behind, plan_for, prepare_data
 from harness.cli.run import Place, run_study
+from harness.engine.calibrate import scale_of
 from harness.engine.choose_scores import choose_scores
 from harness.engine.job import data_folder
 from harness.engine.study import study_record
+from harness.records.calibration import read_calibration, scale_key
 from harness.reporting.section import Material
 from harness.train.device import choose_device
 
@@ -47,6 +50,7 @@ def parser() -> Parser:
     add_model_flags(p)
     add_study_flags(p)
     add_score_flags(p)
+    add_forecast_flags(p)
     add_place_flags(p)
     p.add_argument("--list", action="store_true", help="show slots, variants and what they are, then leave")
     p.add_argument("--dry-run", action="store_true", help="show the matched plan and train nothing")
@@ -90,6 +94,8 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     )
     folder = place.out / study.name
     print(f"{show.plan_text(study)}\n{step.step} steps: {step.reason}", file=sys.stderr)
+    known = read_calibration(place.store, scale_key(scale_of(plan.baseline, plan.recipe, data.sha256)))
+    print(show.forecast_text(known, study, place.num_workers, args.effect, args.power), file=sys.stderr)
     if args.dry_run:
         material = Material(study, [], [])
     else:

@@ -167,6 +167,28 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_forecast_flags(parser: argparse.ArgumentParser) -> None:
+    """What a calibrated study says before it trains."""
+    group = parser.add_argument_group("forecast, where harness.calibrate has measured the noise at this scale")
+    group.add_argument(
+        "--effect", type=positive(float), metavar="NATS", help="say how many seeds a difference of this size needs"
+    )
+    group.add_argument(
+        "--power", type=_share, default=0.8, metavar="P", help="with which it should be found; default %(default)s"
+    )
+
+
+def _share(text: str) -> float:
+    """A number between 0 and 1, both left out."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = 0.0
+    if not 0 < share < 1:
+        raise argparse.ArgumentTypeError(f"takes a number between 0 and 1, got {text!r}")
+    return share
+
+
 def add_score_flags(parser: argparse.ArgumentParser) -> None:
     """What the runs are scored on beside their validation loss."""
     group = parser.add_argument_group("scores")

@@ -7,6 +7,7 @@ import contextlib
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from harness.cli.arguments import DEFAULT_BUDGET, recipe_of
 from harness.data.corpus import load_corpus
@@ -31,6 +32,11 @@ def baseline_of(args: argparse.Namespace) -> Spec:
     return resize(preset(args.baseline), args.size, heads=args.heads, seq_len=args.seq_len)
 
 
+def budget_of(args: argparse.Namespace) -> dict[str, Any]:
+    """`budget` and `num_steps` as the planners take them: the one that was asked for, or the default budget."""
+    return {"budget": args.budget or DEFAULT_BUDGET, "num_steps": args.steps}
+
+
 def plan_for(args: argparse.Namespace, vocab_size: int) -> Plan:
     """The matched plan of the flags, for a tokenizer of `vocab_size`."""
     return plan_study(
@@ -39,8 +45,7 @@ def plan_for(args: argparse.Namespace, vocab_size: int) -> Plan:
         baseline_of(args).replace(vocab_size=vocab_size),
         recipe_of(args),
         args.match,
-        budget=args.budget or DEFAULT_BUDGET,
-        num_steps=args.steps,
+        **budget_of(args),
     )
 
 

@@ -83,11 +83,14 @@ def run_looks(
             return runs
 
 
-def run_missing(study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, num_workers: int) -> None:
-    """Train and score what the store does not have."""
+def run_missing(
+    study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, num_workers: int, *, write: bool = True
+) -> None:
+    """Train and score what the store does not have; `write` the study first, with the runs that are there."""
     before = progress(tasks, store)
     folder.mkdir(parents=True, exist_ok=True)
-    write_study(folder, study, collect(tasks, store, before.trained))
+    if write:
+        write_study(folder, study, collect(tasks, store, before.trained))
     if before.waiting:
         names, steps = [t.name for t in before.waiting], [t.job.num_steps for t in before.waiting]
         with StudyDisplay(names, steps) as display:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from harness.analyse.calibration import forecast
 from harness.analyse.comparison import Comparison, compare
 from harness.analyse.comparison import to_json as comparison_json
 from harness.analyse.quantities import change
@@ -12,6 +13,7 @@ from harness.analyse.scores import SCORES, Score, scores_of
 from harness.analyse.sentences import verdict_sentence
 from harness.analyse.text import interval, number, signed
 from harness.analyse.throughput import timings
+from harness.records.calibration import CalibrationRecord
 from harness.records.record import StudyRecord, StudyRun, to_json
 from harness.records.sweep import SweepRecord
 from harness.reporting.section import Material
@@ -47,6 +49,18 @@ def plan_text(study: StudyRecord) -> str:
             f"{arm.num_steps:>7,} steps  {arm.training_flops:.4e} FLOPs  {left}"
         )
     return "\n".join(lines)
+
+
+def forecast_text(
+    calibration: CalibrationRecord | None, study: StudyRecord, workers: int, effect: float | None, power: float
+) -> str:
+    """What the study can see and how long it takes, from a calibration of its scale; where to get one if there is
+    none.
+    """
+    if calibration is None:
+        return "the noise at this scale is not known; python -m harness.calibrate with the same flags measures it"
+    num_runs = len(study.arms) * len(study.seeds)
+    return "\n".join(forecast(calibration, len(study.seeds), num_runs, workers, effect, power))
 
 
 def verdict_text(material: Material, folder: Path, seconds: float) -> str:

@@ -11,6 +11,7 @@ from harness.data import corpora
 from harness.data.documents import SPLITS, Corpus, Document
 from harness.data.hub import PREFIX, load_hub
 from harness.data.local import load_path
+from harness.data.shuffled import SHUFFLED, shuffled
 from variants.errors import UserError, nearest
 
 __all__ = ["SPLITS", "Corpus", "Document", "corpus_names", "load_corpus"]
@@ -22,7 +23,13 @@ def corpus_names() -> list[str]:
 
 
 def load_corpus(name: str) -> Corpus:
-    """The corpus called `name`; a name wins over a file of that name, which `./name` reaches."""
+    """The corpus called `name`; a name wins over a file of that name, which `./name` reaches.
+
+    `shuffled:NAME` is a control: the characters of each document in a random order, so that nothing is left to learn
+    but how frequent they are, and no variant has anything to be better at.
+    """
+    if name.startswith(SHUFFLED):
+        return shuffled(load_corpus(name.removeprefix(SHUFFLED)))
     if name in corpus_names():
         return importlib.import_module(f"{corpora.__name__}.{name.replace('-', '_')}").load()
     if name.startswith(PREFIX):

@@ -49,18 +49,26 @@ def identity(
     data_sha256: str,
     device_class: str,
     step_class: str = "eager",
+    data_seed: int | None = None,
+    rerun: int = 0,
 ) -> dict[str, Any]:
-    """The content that produces a run: equal identities give equal bits."""
+    """The content that produces a run: equal identities give equal bits.
+
+    Args:
+        data_seed: of the data order, where it is not `seed`.
+        rerun: a number for a run that is done again on purpose, to see whether the machine gives the same bits.
+    """
     return {
         "spec": spec.to_json(),
         "recipe": recipe,
         "num_steps": num_steps,
-        "seed": {"initial": seed, "data": seed},
+        "seed": {"initial": seed, "data": seed if data_seed is None else data_seed},
         "data": data_sha256,
         "code": code_digest(spec),
         "torch": torch.__version__,
         "device": device_class,
         "step": step_class,
+        **({"rerun": rerun} if rerun else {}),
     }
 
 

@@ -50,6 +50,8 @@ class Job:
     checkpoint_seconds: float = CHECKPOINT_SECONDS
     scores: tuple[ScoreRequest, ...] = ()
     step: StepKind = "eager"
+    data_seed: int | None = None  # of the data order; None: `seed`
+    rerun: int = 0  # see `identity`
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -62,6 +64,8 @@ class Job:
             self.data_sha256,
             device_class(device),
             step_class(self.step, device.type),
+            self.data_seed,
+            self.rerun,
         )
 
     @property
@@ -136,7 +140,8 @@ def _train(
     data = dataset.load(data_folder(job.store), job.data_sha256)
     model = Transformer(job.spec, seed=job.seed).to(device)
     sequences = job.recipe.tokens_per_step // job.spec.seq_len
-    batches = Batches(data.train, job.spec.seq_len, sequences, job.seed, device=device)
+    order = job.seed if job.data_seed is None else job.data_seed
+    batches = Batches(data.train, job.spec.seq_len, sequences, order, device=device)
     training = train(
         model,
         batches,

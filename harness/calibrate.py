@@ -1,0 +1,128 @@
+"""How noisy is the baseline at this scale, and does the procedure err as rarely as it says?
+
+python -m harness.calibrate
+python -m harness.calibrate --size micro --data tinyshakespeare --budget 4e12 --seeds 12
+
+Later studies at the same scale then say, before they train, what they can see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from harness.analyse.calibration import CALIBRATED, calibration_text, false_positives, noise, planted_found
+from harness.analyse.comparison import compare
+from harness.analyse.scores import PRIMARY
+from harness.cli.arguments import Parser, add_model_flags, add_place_flags, add_study_flags, recipe_of, seeds_of
+from harness.cli.boundary import run_command
+from harness.cli.prepare import baseline_of, budget_of, leave_nothing_behind, prepare_data
+from harness.cli.run import Place, run_missing
+from harness.engine.calibrate import crossed_values, planted_arm, scale_of, source_tasks
+from harness.engine.study import collect, study_record, tasks_of
+from harness.plan.match import plan_baseline
+from harness.plan.study import Plan
+from harness.records.calibration import CalibrationRecord, scale_key, write_calibration
+from harness.records.record import StudyRecord, StudyRun, to_json
+from harness.records.store import RunStore
+from harness.spec.tokens import Arm
+from harness.train.device import choose_device
+from variants.errors import UserError
+
+FEWEST_SEEDS = 4
+
+
+def parser() -> Parser:
+    """The command line, with its help."""
+    p = Parser(prog="python -m harness.calibrate", description="Measure the noise of the baseline at one scale.")
+    add_model_flags(p)
+    add_study_flags(p)
+    add_place_flags(p)
+    p.add_argument("--json", action="store_true", help="one JSON document on stdout, everything else on stderr")
+    return p
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code (see harness/cli/boundary.py)."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    return run_command(lambda: calibrate(parser().parse_args(argv), argv))
+
+
+def calibrate(args: argparse.Namespace, argv: Sequence[str]) -> int:
+    """argv -> runs -> noise, false positives, planted effect -> a record in the store."""
+    place = Place.of(args)
+    choose_device(args.device)
+    seeds = seeds_of(args)
+    if len(seeds) < FEWEST_SEEDS:
+        raise UserError(f"a calibration needs at least {FEWEST_SEEDS} seeds, got {len(seeds)}; 8 say more")
+    with leave_nothing_behind(place.out, place.store):
+        data = prepare_data(args, place.store)
+        baseline = Arm(args.baseline, baseline_of(args).replace(vocab_size=data.vocab_size))
+        first = plan_baseline(baseline, recipe_of(args).tokens_per_step, **budget_of(args))
+        plan = Plan((first, planted_arm(first)), args.match, recipe_of(args))
+    study = study_record(plan, data, command=argv, seeds=seeds, margin=args.margin, device=args.device)
+    paired = tasks_of(plan, data, seeds, place.store, place.device, place.checkpoint_seconds)
+    sources = source_tasks(paired[0])
+    store, folder = RunStore(place.store), place.out / f"calibration_{study.name}"
+    run_missing(study, [*paired, *sources], store, folder, place.num_workers, write=False)
+    runs = collect(paired, store, set())
+    scale = scale_of(first, plan.recipe, data.sha256)
+    record = measured(study, runs, collect(sources, store, set()), scale, argv)
+    path = write_calibration(place.store, record)
+    print(calibration_text(record), file=sys.stderr if args.json else sys.stdout)
+    print(f"kept in {path}", file=sys.stderr)
+    if args.json:
+        print(json.dumps(to_json(record), indent=1))
+    return 0
+
+
+def measured(
+    study: StudyRecord,
+    runs: Sequence[StudyRun],
+    sources: Sequence[StudyRun],
+    scale: dict[str, Any],
+    argv: Sequence[str],
+) -> CalibrationRecord:
+    """The record of a calibration's runs.
+
+    Raises:
+        UserError: a run of the baseline did not finish, so its noise is not known.
+    """
+    broken = [run for run in (*runs, *sources) if run.record.status != "finished" and run.arm != "planted"]
+    if broken or len(runs) < 2 * len(study.seeds):
+        raise UserError(
+            f"{len(broken)} runs of the baseline did not finish, so its noise cannot be measured; "
+            "choose a smaller --lr, or see workers.log"
+        )
+    (comparison,) = compare(study, runs)
+    values = [run.record.scores[PRIMARY] for run in runs if run.arm == study.baseline]
+    return CalibrationRecord(
+        key=scale_key(scale),
+        scale=scale,
+        command=list(argv),
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        noise=[_noise(study, runs, sources, score) for score in CALIBRATED],
+        false_positives=false_positives([value for value in values if value is not None]),
+        planted=planted_found(comparison),
+        seconds_per_run=sum(run.record.seconds for run in runs) / len(runs),
+    )
+
+
+def _noise(study: StudyRecord, runs: Sequence[StudyRun], sources: Sequence[StudyRun], score: str):
+    def of(arm: str) -> list[float]:
+        found = (run.value(score) for run in runs if run.arm == arm)
+        return [value for value in found if value is not None]
+
+    values, planted = of(study.baseline), of("planted")
+    beside = {run.arm: value for run in sources if (value := run.value(score)) is not None}
+    again = [[values[int(name.split()[1])], value] for name, value in beside.items() if name.startswith("again")]
+    whole = planted if len(planted) == len(values) else None
+    return noise(score, values, crossed_values(values, beside), again, whole)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

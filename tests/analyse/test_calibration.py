@@ -1,0 +1,48 @@
+"""A calibration's numbers from made-up runs with known answers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from harness.analyse.calibration import calibration_text, false_positives, forecast, noise
+from harness.analyse.statistics import smallest_effect
+from harness.records.calibration import CalibrationRecord
+
+RNG = np.random.default_rng(0)
+VALUES = RNG.normal(1.6, 0.01, 16).tolist()
+TABLE = (RNG.normal(0, 0.01, (3, 1)) + RNG.normal(0, 0.001, (1, 3)) + RNG.normal(1.6, 0.0001, (3, 3))).tolist()
+
+
+def record(planted: list[float] | None) -> CalibrationRecord:
+    found = noise("nats_per_byte", VALUES, TABLE, [[1.6, 1.6], [1.7, 1.7]], planted)
+    told = {"found": True, "verdict": "worse", "mean_difference": 0.1, "ci95": [0.0, 0.2], "reason": "so"}
+    return CalibrationRecord("k", {}, [], "2026-11-02", [found], false_positives(VALUES), told, 25.0)
+
+
+def test_the_sources_are_told_apart() -> None:
+    sd = {source: variance**0.5 for source, variance, _, _ in record(None).noise[0].components}
+    assert sd["hardware"] == 0
+    assert sd["init"] > 3 * sd["data order"]
+    assert sd["residual"] < 0.001
+
+
+def test_the_forecast_is_the_power_of_the_measured_spread() -> None:
+    planted = [v + 0.05 + d for v, d in zip(VALUES, RNG.normal(0, 0.002, 16), strict=True)]
+    calibrated = record(planted)
+    spread = calibrated.noise[0].sd_difference
+    assert spread is not None
+    assert spread == pytest.approx(0.002, rel=0.5)
+    lines = forecast(calibrated, 8, 16, 2, 0.01, 0.8)
+    assert f"{smallest_effect(spread, 8):.4f}" in lines[0]
+    assert "paired seeds" in lines[1]
+    assert lines[2] == "about 3 min 20 s for 16 runs"
+    assert "unpaired" in forecast(record(None), 8, 16, 2, None, 0.8)[0]
+
+
+def test_false_positives_are_near_their_level() -> None:
+    found = false_positives(VALUES)
+    assert found["pairs"] == 8
+    assert 0.0 <= found["rate"] < 0.15
+    assert "need 8 seeds" in false_positives(VALUES[:7])["reason"]
+    assert "A/A splits of 8 pairs" in calibration_text(record(None))

@@ -54,7 +54,7 @@ def run_workers(
             for number, worker in list(workers.items()):
                 code = worker.poll()
                 if code is not None:
-                    del workers[number]
+                    _stop([workers.pop(number)])
                     deaths += _judge(code, folder)
                     give_back_lost(study, folder / LOCKS)
             if deaths > MOST_DEATHS:

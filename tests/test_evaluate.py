@@ -17,6 +17,7 @@ from harness.evaluate import main
 from harness.model.huggingface.checkpoint import save_huggingface
 from harness.model.transformer import Transformer
 from harness.records.store import RunStore
+from harness.score.lmeval import stock
 from harness.spec.presets import preset
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
@@ -117,6 +118,14 @@ def test_bad_tasks(run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert "there is no file" in refused([run, "--tasks", str(tmp_path / "other.yaml")], capsys)
     assert "names divided by commas" in refused([run, "--tasks", ","], capsys)
     assert "at least 1" in refused([run, "--limit", "0"], capsys)
+
+
+def test_an_unknown_task(run: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Index:
+        task_index = all_tasks = ("hellaswag",)
+
+    monkeypatch.setattr(stock, "_manager", Index)  # reading lm-eval's own takes seconds
+    assert "unknown task 'arc_esay'; did you mean 'arc_easy'?" in refused([run, "--tasks", "arc_esay"], capsys)
 
 
 def test_weights_that_are_not_numbers_are_said_so(

@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from harness.model.build import build, shape_of
+from harness.model.cross_entropy import WHOLE_LOGITS, sliced_cross_entropy
 from harness.model.initialise import initialise
 from harness.spec.spec import Spec
 from variants.errors import UserError
@@ -75,6 +77,9 @@ class Transformer(nn.Module):
         spec: the arm.
         seed: of the initial values; None leaves them undrawn, for counting on the meta device.
 
+    With `recompute_activations` a training forward keeps what enters each layer and nothing within; the backward runs
+    the layer again. The same bits, one more forward of the layers, less memory.
+
     Raises:
         UserError: a variant refuses the sizes or its options.
     """
@@ -82,6 +87,7 @@ class Transformer(nn.Module):
     def __init__(self, spec: Spec, *, seed: int | None) -> None:
         super().__init__()
         self.spec = spec
+        self.recompute_activations = False
         self.embedding = TokenEmbedding(spec.vocab_size, spec.d_model)
         self.position = cast("Position", build(spec, "position", shape_of(spec)))
         self.layers = nn.ModuleList(Layer(spec.layer(i)) for i in range(spec.n_layers))
@@ -99,15 +105,40 @@ class Transformer(nn.Module):
         """Logits of the next token at every position; with a state, the tokens continue what it holds."""
         start = 0 if state is None else state.length
         end = start + tokens.shape[1]
-        self._check_length(end, state)
+        self.check_length(end, state)
         positions = torch.arange(start, end, device=tokens.device)
-        x = self.position.embed(self._embed(tokens), positions)  # (B, T, D)
-        context = Context(positions, end, self.position.encode(positions, end))
-        for i, layer in enumerate(self.layers):
-            x = layer(x, context, None if state is None else state.layers[i])
+        logits = self.run(tokens, positions, end, None if state is None else state.layers)
         if state is not None:
             state.length = end
-        return self._logits(self.final_norm(x))
+        return logits
+
+    def run(
+        self,
+        tokens: Int[Tensor, "batch time"],
+        positions: Int[Tensor, "time"],
+        num_keys: int,
+        memories: list[dict[str, State]] | None = None,
+    ) -> Float[Tensor, "batch time vocab"]:
+        """Logits of tokens that stand at `positions` and see keys 0..num_keys-1, of which later ones are masked."""
+        return self._logits(self._hidden(tokens, positions, num_keys, memories))
+
+    def _hidden(
+        self,
+        tokens: Int[Tensor, "batch time"],
+        positions: Int[Tensor, "time"],
+        num_keys: int,
+        memories: list[dict[str, State]] | None,
+    ) -> Float[Tensor, "batch time d_model"]:
+        """What the head reads."""
+        x = self.position.embed(self._embed(tokens), positions)  # (B, T, D)
+        context = Context(positions, num_keys, self.position.encode(positions, num_keys))
+        recompute = self.recompute_activations and self.training and memories is None
+        for i, layer in enumerate(self.layers):
+            if recompute:
+                x = cast("Tensor", checkpoint(layer, x, context, use_reentrant=False))
+            else:
+                x = layer(x, context, None if memories is None else memories[i])
+        return self.final_norm(x)
 
     def _embed(self, tokens: Int[Tensor, "batch time"]) -> Float[Tensor, "batch time d_model"]:
         x = self.embedding(tokens)
@@ -119,8 +150,13 @@ class Transformer(nn.Module):
         return logits if cap is None else cap * torch.tanh(logits / cap)
 
     def loss(self, tokens: Int[Tensor, "batch time"], targets: Int[Tensor, "batch time"]) -> Float[Tensor, ""]:
-        """Mean cross-entropy, nats per token."""
-        return F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())
+        """Mean cross-entropy, nats per token; over slices of the tokens when the whole logits would be large."""
+        if tokens.numel() * self.spec.vocab_size <= WHOLE_LOGITS:
+            return F.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())
+        self.check_length(tokens.shape[1], None)
+        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        x = self._hidden(tokens, positions, len(positions), None).flatten(0, 1)
+        return sliced_cross_entropy(x, self.head.weight, targets.flatten(), self.spec.logit_softcap)
 
     def auxiliary_loss(self) -> Tensor | float:
         """Sum of the weighted losses that variants left in the last training forward; 0.0 when there are none."""
@@ -142,7 +178,8 @@ class Transformer(nn.Module):
         """The modules below this one that define an attribute of their slot's protocol."""
         return (m for m in self.modules() if m is not self and hasattr(m, attribute))
 
-    def _check_length(self, length: int, state: DecodingState | None) -> None:
+    def check_length(self, length: int, state: DecodingState | None) -> None:
+        """Raise `UserError` where a text of `length` tokens is more than the positions or the state hold."""
         if self.position.limit is not None and length > self.position.limit:
             raise UserError(
                 f"position={self.spec.position.variant} is defined for {self.position.limit} positions, "

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from harness.model import decode
 from harness.model.decode import GREEDY, Sampling, draw, generate, generator_for, probabilities, room, stream
 from harness.model.transformer import Transformer
 from harness.spec.spec import Choice, Spec, choose
@@ -22,6 +23,11 @@ SMALL: dict[tuple[str, str], dict[str, int | float]] = {
     ("ffn", "moe"): {"num_experts": 4},
 }
 """Options that make a variant's memory matter within `TIME` tokens."""
+
+
+@pytest.fixture(autouse=True)
+def always_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "PAYS", 1)
 
 
 def leaks(ffn: str) -> bool:
@@ -100,6 +106,17 @@ def test_a_batch_gives_what_each_prompt_gives_alone(attention: str, ffn: str, sa
     assert generate(model, prompts, 6, sampling) == alone
     assert alone[1] == alone[3]
     assert [list(stream(model, prompt, 6, sampling)) for prompt in prompts] == alone
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(0.7, seed=5)], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("ffn", ["mixffn", "moe"])
+def test_a_replayed_step_writes_what_the_model_does(
+    ffn: str, sampling: Sampling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, prompts = model_of(attention="gqa", ffn=ffn), [[3], [4, 5, 6]]
+    replayed = generate(model, prompts, 20, sampling)
+    monkeypatch.setattr(decode, "PAYS", 10**6)
+    assert generate(model, prompts, 20, sampling) == replayed
 
 
 def test_a_text_ends_before_its_stop_token_and_others_go_on() -> None:

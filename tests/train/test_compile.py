@@ -8,10 +8,18 @@ from typing import Any
 import pytest
 
 from harness.train import compile as rule
-from harness.train.compile import COMPILE_SECONDS, RUNS_A_WORKER, choose_step, find_compiler, seconds_saved, step_class
+from harness.train.compile import (
+    COMPILE_SECONDS,
+    PAYS_BACK,
+    RUNS_A_WORKER,
+    choose_step,
+    find_compiler,
+    seconds_saved,
+    step_class,
+)
 
-ENOUGH = 4000
-"""Steps of a run at the default size and budget, about."""
+ENOUGH = 16_000
+"""Steps of a run at the default size and four times the default budget, about."""
 
 PLAN: dict[str, Any] = {"num_steps": [ENOUGH], "device_type": "cpu", "compiler": "g++ 1", "obstacles": []}
 
@@ -20,7 +28,7 @@ PLAN: dict[str, Any] = {"num_steps": [ENOUGH], "device_type": "cpu", "compiler":
     ("asked", "change", "step"),
     [
         ("auto", {}, "compiled"),
-        ("auto", {"num_steps": [ENOUGH, ENOUGH // 100]}, "eager"),
+        ("auto", {"num_steps": [ENOUGH, ENOUGH // 4]}, "eager"),
         ("auto", {"compiler": None}, "eager"),
         ("auto", {"obstacles": ["ffn=moe reads values"]}, "eager"),
         ("auto", {"device_type": "cuda", "compiler": None}, "eager"),
@@ -37,8 +45,8 @@ def test_the_rule(asked: Any, change: dict[str, Any], step: str) -> None:
     assert choice.reason
 
 
-def test_the_threshold_is_where_the_time_comes_back() -> None:
-    even = ENOUGH * COMPILE_SECONDS / (RUNS_A_WORKER * seconds_saved(ENOUGH))
+def test_the_threshold_is_where_twice_the_time_comes_back() -> None:
+    even = ENOUGH * PAYS_BACK * COMPILE_SECONDS / (RUNS_A_WORKER * seconds_saved(ENOUGH))
     assert choose_step("auto", **{**PLAN, "num_steps": [even * 0.99]}).step == "eager"
     assert choose_step("auto", **{**PLAN, "num_steps": [even * 1.01]}).step == "compiled"
 

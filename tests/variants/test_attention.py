@@ -199,7 +199,7 @@ def test_mla_sizes() -> None:
     assert (mla.kv_rank, mla.d_nope, mla.d_rope, mla.d_value) == (24, 24, 12, 24)
     assert (large.kv_rank, large.d_nope, large.d_rope, large.d_value) == (512, 128, 64, 128)
     state = MLA(shape(), RMSNorm, kv_rank=6, d_rope=4).new_state(2, 9, torch.zeros(1))
-    assert {name: tuple(t.shape) for name, t in state.items()} == {"c_kv": (2, 1, 9, 6), "k_rope": (2, 1, 9, 4)}
+    assert {name: tuple(t.shape) for name, t in state.items()} == {"latent": (2, 1, 9, 6 + 4)}
 
 
 @pytest.mark.parametrize("options", [{}, {"q_rank": 7}, {"d_value": 3, "softcap": 4.0}, {"bias": False, "scale": 0.2}])

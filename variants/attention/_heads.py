@@ -48,17 +48,17 @@ def attend(
     y = F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=k.shape[1] != q.shape[1]
     )
-    return y[..., :d_value]
+    return y[..., :d_value] if d_value < d_head else y
 
 
 def mask_of(context: Context, dtype: torch.dtype, window: int | None) -> Tensor:
-    """What SDPA calls the mask: True where a key is seen, or the position's bias there and -inf elsewhere."""
+    """What SDPA calls the mask: True where a key is seen, or the position's bias there, or 0, and -inf elsewhere."""
     mask = visible(context.positions, context.num_keys, window)
     if mask.ndim == 3:
         mask = mask[:, None]  # (B, 1, T, K)
     bias = context.encoding.bias
-    if bias is None:
-        return mask
+    if bias is None:  # for one query SDPA would turn the booleans into numbers again in every layer
+        return mask if mask.shape[-2] > 1 else torch.where(mask, 0.0, -torch.inf).to(dtype)
     mask = torch.where(mask, bias.to(dtype), -torch.inf)
     return mask if mask.ndim == 4 else mask[None]  # SDPA's fast path on a CPU wants four dimensions
 
@@ -83,6 +83,11 @@ def remember(cache: Tensor, new: Tensor, positions: Tensor) -> None:
     else:
         index = positions[:, None, :, None].expand(-1, new.shape[1], -1, new.shape[3])
         cache.scatter_(2, index, new)
+
+
+def joined(y: Float[Tensor, "batch heads time d_head"]) -> Float[Tensor, "batch time width"]:
+    """Heads side by side, as the output projection reads them."""
+    return y.reshape(len(y), 1, -1) if y.shape[2] == 1 else y.transpose(1, 2).flatten(2)
 
 
 def check_positive(**options: float | None) -> None:
@@ -154,10 +159,13 @@ class HeadAttention(nn.Module):
             remember(state["v"], v, context.positions)
             k, v = state["k"][:, :, : context.num_keys], state["v"][:, :, : context.num_keys]
         y = attend(q, k, v, context, window=self.window, scale=self.scale, softcap=self.softcap)  # (B, H, T, d_head)
-        return self.out(y.transpose(1, 2).flatten(2))
+        return self.out(joined(y))
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
-        return x.unflatten(2, (heads, self.d_head)).transpose(1, 2)  # (B, heads, T, d_head)
+        batch_size, time = x.shape[:2]
+        if time == 1:  # nothing changes places
+            return x.view(batch_size, heads, 1, self.d_head)
+        return x.view(batch_size, time, heads, self.d_head).transpose(1, 2)  # (B, heads, T, d_head)
 
     def new_state(self, batch_size: int, max_len: int, like: Tensor) -> State:
         size = (batch_size, self.n_kv_heads, max_len, self.d_head)

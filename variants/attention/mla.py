@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from variants.attention._heads import attend, check_positive, remember
+from variants.attention._heads import attend, check_positive, joined, remember
 from variants.errors import UserError
 from variants.registry import register
 from variants.slots import Context, Flops, Linear, MakeNorm, Shape, State, causal_keys
@@ -91,11 +91,9 @@ class MLA(nn.Module):
         if state is None:
             y = self._expanded(q_nope, q_rope, latent, k_rope, context)
         else:
-            remember(state["c_kv"], latent, context.positions)
-            remember(state["k_rope"], k_rope, context.positions)
-            latent, k_rope = (state[name][:, :, : context.num_keys] for name in ("c_kv", "k_rope"))
-            y = self._absorbed(q_nope, q_rope, latent, k_rope, context)
-        return self.out(y.transpose(1, 2).flatten(2))
+            remember(state["latent"], torch.cat((latent, k_rope), dim=-1), context.positions)
+            y = self._absorbed(q_nope, q_rope, state["latent"][:, :, : context.num_keys], context)
+        return self.out(joined(y))
 
     def _expanded(self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, context: Context) -> Tensor:
         """k and v of every head; the cheaper way when many queries share them."""
@@ -105,18 +103,17 @@ class MLA(nn.Module):
         k = torch.cat((k_nope, k_rope.expand(-1, self.n_heads, -1, -1)), dim=-1)
         return attend(q, k, v, context, scale=self.scale, softcap=self.softcap)
 
-    def _absorbed(self, q_nope: Tensor, q_rope: Tensor, latent: Tensor, k_rope: Tensor, context: Context) -> Tensor:
-        """q_nope W_UK against the latents, one key for all heads; then W_UV on their weighted sum."""
+    def _absorbed(self, q_nope: Tensor, q_rope: Tensor, k: Tensor, context: Context) -> Tensor:
+        """q_nope W_UK against the latents, one key [c; k_rope] for all heads; then W_UV on their weighted sum."""
         weight = self.kv_up.weight.unflatten(0, (self.n_heads, -1))  # (H, d_nope + d_value, kv_rank)
         w_k, w_v = weight.split((self.d_nope, self.d_value), dim=1)
         q = torch.cat((q_nope @ w_k, q_rope), dim=-1)  # (B, H, T, kv_rank + d_rope)
-        k = torch.cat((latent, k_rope), dim=-1)
         y = attend(q, k, k, context, scale=self.scale, softcap=self.softcap)[..., : self.kv_rank]
         return y @ w_v.transpose(1, 2)
 
     def new_state(self, batch_size: int, max_len: int, like: Tensor) -> State:
-        sizes = {"c_kv": self.kv_rank, "k_rope": self.d_rope}
-        return {name: like.new_zeros(batch_size, 1, max_len, size) for name, size in sizes.items()}
+        """c and k_rope side by side, the key that decoding attends to: nothing is joined while it does."""
+        return {"latent": like.new_zeros(batch_size, 1, max_len, self.kv_rank + self.d_rope)}
 
     def flops(self, seq_len: int) -> Flops:
         # q k^T over d_nope + d_rope and the weighted sum of d_value, 2 FLOPs each a head and visible key; the

@@ -95,8 +95,9 @@ class MixFFN(nn.Module):
         if state is None:
             return conv(u)
         past = state[name]
-        state[name] = torch.cat((past, u), dim=1)[:, u.shape[1] :]
-        return conv(u, past)
+        c = conv(u, past)
+        past.copy_(torch.cat((past, u), dim=1)[:, u.shape[1] :])
+        return c
 
     def new_state(self, batch_size: int, max_len: int, like: Tensor) -> State:
         names = {"past": self.conv, "gate_past": self.gate_conv}

@@ -70,8 +70,11 @@ def family_of(spec: Spec) -> Family:
     )
 
 
-def save_huggingface(model: Transformer, folder: Path) -> Family:
+def save_huggingface(model: Transformer, folder: Path, end_of_text: int | None = None) -> Family:
     """Write `config.json` and `model.safetensors` of the class that can express the model.
+
+    Args:
+        end_of_text: id of the token that begins and ends a text; its tokenizer is written by `save_tokenizer`.
 
     Raises:
         UserError: no class can.
@@ -83,8 +86,8 @@ def save_huggingface(model: Transformer, folder: Path) -> Family:
         "architectures": [family.architecture],
         "model_type": family.model_type,
         "torch_dtype": str(model.embedding.weight.dtype).removeprefix("torch."),
-        "bos_token_id": None,
-        "eos_token_id": None,
+        "bos_token_id": end_of_text,
+        "eos_token_id": end_of_text,
         **family.config(model),
     }
     folder.mkdir(parents=True, exist_ok=True)

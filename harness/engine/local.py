@@ -6,34 +6,33 @@ import contextlib
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
+from harness.engine.event import Event
 from harness.engine.job import Job, failed
+from harness.engine.patience import TICK_SECONDS, Patience, Watch
 from harness.records.store import RunStore, StoreError
 
+__all__ = ["Event", "LocalEngine"]
+
 ATTEMPTS = 3
-"""Workers that may die on one job before it is recorded as failed."""
+"""Workers that may die on one job, each no further than those before it, until it is recorded as failed."""
 
-STOP_SECONDS = 30.0
-"""How long a worker may take to checkpoint and leave when a study is stopped. Assumption."""
+STOP_SECONDS = 20.0
+"""How long workers may take to checkpoint and leave when a study is stopped. Slurm and Kubernetes kill 30 s after
+their SIGTERM (KillWait, terminationGracePeriodSeconds); the rest is for us to leave."""
+
+TOLD_TO_LEAVE = (143, -signal.SIGTERM)
+"""Exit codes of a worker that somebody sent SIGTERM: it checkpointed and left, and that is no fault of the job."""
 
 
-@dataclass(frozen=True)
-class Event:
-    """What happened to a job: it started, made progress, ended, or the store broke."""
-
-    kind: Literal["start", "progress", "end", "broken"]
-    job: int
-    step: int = 0
-    loss: float = float("nan")
-    status: str = ""
-    reason: str = ""
+WORKER = (sys.executable, "-m", "harness.engine.worker")
 
 
 class LocalEngine:
@@ -42,56 +41,79 @@ class LocalEngine:
     Args:
         num_workers: processes at a time.
         log: file that receives what the workers print, tracebacks included.
+        patience: how long a worker may say nothing before it is killed and replaced.
     """
 
-    def __init__(self, num_workers: int, log: Path) -> None:
+    def __init__(self, num_workers: int, log: Path, patience: Patience | None = None) -> None:
         self.num_workers = num_workers
         self.log = log
+        self.patience = patience or Patience()
 
     def run(self, jobs: Sequence[Job], on_event: Callable[[Event], None]) -> None:
         """Run every job; each leaves its record in its store. An interrupt checkpoints the runs and is raised again.
 
         Raises:
             StoreError: a record or checkpoint could not be written.
+            OSError: a worker could not be started.
         """
         waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
         for index in range(len(jobs)):
             waiting.put(index)
-        events: queue.Queue[Event | None] = queue.Queue()
-        lanes = [_Lane(jobs, waiting, events, self.log) for _ in range(min(self.num_workers, len(jobs)))]
-        for lane in lanes:
-            lane.start()
+        events: queue.Queue[Event | Exception | None] = queue.Queue()
+        num_lanes = min(self.num_workers, len(jobs))
+        lanes = [_Lane(jobs, waiting, events, self.log, self.patience) for _ in range(num_lanes)]
         try:
-            running = len(lanes)
-            while running:
-                event = events.get()
-                if event is None:
-                    running -= 1
-                elif event.kind == "broken":
-                    raise StoreError(event.reason)
-                else:
-                    on_event(event)
+            for lane in lanes:
+                lane.start()
+            _follow(lanes, events, on_event)
         finally:
             for lane in lanes:
                 lane.stop()
+            deadline = time.monotonic() + STOP_SECONDS
             for lane in lanes:
-                lane.dismiss()
+                lane.dismiss(deadline)
+
+
+def _follow(
+    lanes: Sequence[_Lane], events: queue.Queue[Event | Exception | None], on_event: Callable[[Event], None]
+) -> None:
+    """Hand on what the lanes say until all have ended, and look after silent workers meanwhile."""
+    running = len(lanes)
+    while running:
+        for lane in lanes:
+            lane.look()
+        try:
+            said = events.get(timeout=TICK_SECONDS)
+        except queue.Empty:
+            continue
+        if said is None:
+            running -= 1
+        elif isinstance(said, Exception):
+            raise said
+        elif said.kind == "broken":
+            raise StoreError(said.reason)
+        else:
+            on_event(said)
 
 
 class _Lane(threading.Thread):
-    """One worker process and the thread that feeds it; a worker that dies is replaced."""
+    """One worker process and the thread that feeds it; a worker that dies or hangs is replaced."""
 
     def __init__(
         self,
         jobs: Sequence[Job],
         waiting: queue.SimpleQueue[int],
-        events: queue.Queue[Event | None],
+        events: queue.Queue[Event | Exception | None],
         log: Path,
+        patience: Patience,
     ) -> None:
         super().__init__(daemon=True)
-        self.jobs, self.waiting, self.events, self.log = jobs, waiting, events, log
+        self.jobs, self.waiting, self.events, self.log, self.patience = jobs, waiting, events, log, patience
         self.stopping = threading.Event()
         self.worker: subprocess.Popen[str] | None = None
+        self.watch: Watch | None = None  # while a job is with the worker
+        self.hung: float | None = None  # seconds of silence after which the worker was killed
+        self.reached = 0  # steps that this attempt has told of
 
     def run(self) -> None:
         try:
@@ -99,70 +121,112 @@ class _Lane(threading.Thread):
                 self._run_job(self.waiting.get_nowait())
         except queue.Empty:
             pass
+        except Exception as error:  # for the thread that called the engine: a job must not be lost without a word
+            self.events.put(error)
         finally:
             self.events.put(None)
+
+    def look(self) -> None:
+        """Kill a worker that hangs; called every `TICK_SECONDS` by the engine's thread."""
+        watch = self.watch
+        silence = None if watch is None else watch.silent_for()
+        if silence is not None and self.hung is None:
+            self.hung = silence
+            self._kill()
 
     def stop(self) -> None:
         """Ask the worker to checkpoint and leave: the end of its stdin says so."""
         self.stopping.set()
-        if self.worker is not None and self.worker.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self.worker.stdin.close()
+        _close_stdin(self.worker)
 
-    def dismiss(self) -> None:
-        """Wait for the worker and the thread to end; kill a worker that does not leave."""
+    def dismiss(self, deadline: float) -> None:
+        """Wait for the worker and the thread to end; kill a worker that has not left by `deadline`."""
         if self.worker is not None:
-            try:
-                self.worker.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.worker.kill()
-        self.join()
+            self._reap(deadline)
+        if self.ident is not None:
+            self.join()
+        if self.worker is not None:  # hired while we were stopping
+            self._reap(deadline)
         self._release()
 
-    def _release(self) -> None:
-        """Reap the worker's process and close its pipes."""
+    def _kill(self) -> None:
+        """Kill the worker, if it lives, and whatever it has started: it leads a process group."""
         if self.worker is not None:
-            with contextlib.suppress(BrokenPipeError), self.worker:  # leaving the context closes and waits
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.worker.pid, signal.SIGKILL)
+
+    def _reap(self, deadline: float) -> int:
+        """The exit code of a worker that is leaving; one that has not left by `deadline` is killed."""
+        assert self.worker is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.worker.wait(max(0.0, deadline - time.monotonic()))
+        self._kill()
+        return self.worker.wait()
+
+    def _release(self) -> None:
+        """Close the pipes of a worker that has left."""
+        if self.worker is not None:
+            with contextlib.suppress(BrokenPipeError), self.worker:  # leaving the context closes them
                 pass
             self.worker = None
 
     def _run_job(self, index: int) -> None:
+        """Hand the job to workers until one says how it ended; the third that dies no further on ends it as failed."""
         self.events.put(Event("start", index))
-        job = self.jobs[index]
-        for _ in range(ATTEMPTS):
-            if self._attempt(index, job) or self.stopping.is_set():
+        deaths, furthest, death = 0, -1, ""
+        while deaths < ATTEMPTS:
+            if self._attempt(index) or self.stopping.is_set():
                 return
-        code = None if self.worker is None else self.worker.wait()
-        reason = f"the worker process died {ATTEMPTS} times (last exit code {code}); see {self.log.name}"
+            code = self._reap(time.monotonic() + STOP_SECONDS)
+            if self.hung is not None or code not in TOLD_TO_LEAVE:
+                deaths = 1 if self.reached > furthest else deaths + 1
+                furthest = max(furthest, self.reached)
+            death = _death(code, self.hung)
+            self.events.put(Event("note", index, reason=f"the worker process {death} after step {self.reached}"))
+        reason = f"the worker process died {ATTEMPTS} times, the last one {death}; see {self.log.name}"
         try:
-            RunStore(job.store).put(failed(job, reason))
+            RunStore(self.jobs[index].store).put(failed(self.jobs[index], reason))
             self.events.put(Event("end", index, status="failed", reason=reason))
         except StoreError as error:
             self.events.put(Event("broken", index, reason=str(error)))
 
-    def _attempt(self, index: int, job: Job) -> bool:
+    def _attempt(self, index: int) -> bool:
         """Whether the worker said how the job ended before it died."""
+        job = self.jobs[index]
         if self.worker is None or self.worker.poll() is not None:
             self._release()
             self.worker = self._hire()
+            if self.stopping.is_set():  # stop() may have come before there was a worker to tell
+                _close_stdin(self.worker)
         assert self.worker.stdin is not None
         assert self.worker.stdout is not None
+        self.hung, self.reached = None, 0
         try:
             self.worker.stdin.write(json.dumps(job.to_json()) + "\n")
             self.worker.stdin.flush()
         except (BrokenPipeError, ValueError):  # it died, or a stop closed the pipe
             return False
-        for line in self.worker.stdout:
-            event = _event(index, json.loads(line))
-            self.events.put(event)
-            if event.kind != "progress":
-                return True
-        return False
+        self.watch = Watch(self.patience, job.training_flops_per_token * job.recipe.tokens_per_step)
+        try:
+            return any(self._hear(index, line) for line in self.worker.stdout)
+        finally:
+            self.watch = None
+
+    def _hear(self, index: int, line: str) -> bool:
+        """Pass on what a worker says; whether it is the last word on the job."""
+        if not line.endswith("\n"):  # it died in the middle of it
+            return False
+        event = Event.from_json(index, json.loads(line))
+        if self.watch is not None:
+            self.watch.hear(event)
+        self.reached = max(self.reached, event.step)
+        self.events.put(event)
+        return event.kind in ("end", "broken")
 
     def _hire(self) -> subprocess.Popen[str]:
         with self.log.open("a") as log:
             return subprocess.Popen(
-                [sys.executable, "-m", "harness.engine.worker"],
+                WORKER,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -172,12 +236,18 @@ class _Lane(threading.Thread):
             )
 
 
-def _event(index: int, data: dict[str, Any]) -> Event:
-    return Event(
-        data["event"],
-        index,
-        step=data.get("step", 0),
-        loss=data.get("loss", float("nan")),
-        status=data.get("status", ""),
-        reason=data.get("reason", ""),
-    )
+def _close_stdin(worker: subprocess.Popen[str] | None) -> None:
+    if worker is not None and worker.stdin is not None:
+        with contextlib.suppress(BrokenPipeError):
+            worker.stdin.close()
+
+
+def _death(code: int, hung: float | None) -> str:
+    """What became of a worker, as the end of a sentence."""
+    if hung is not None:
+        return f"made no progress for {hung:.0f} s and was killed"
+    if code in TOLD_TO_LEAVE:
+        return "was told to leave (SIGTERM)"
+    if code == -signal.SIGKILL:
+        return "was killed (signal 9), perhaps out of memory,"
+    return f"was killed (signal {-code})" if code < 0 else f"left with exit code {code}"

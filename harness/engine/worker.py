@@ -1,67 +1,132 @@
 """A worker process: reads jobs as JSON lines on stdin, writes events as JSON lines on stdout.
 
 When stdin ends, because the study was stopped or killed, the run in progress is checkpointed and the worker
-leaves. It is started by harness/engine/local.py, one thread a process.
+leaves; so it does at SIGTERM, with exit code 143. It is started by harness/engine/local.py, one thread a process.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import queue
+import signal
 import sys
 import threading
 import traceback
+import warnings
+from collections.abc import Callable, Iterator
 from typing import IO, Any
-
-from safetensors import SafetensorError
 
 from harness.engine.job import Job, execute, failed
 from harness.records.store import RunStore, StoreError
+from harness.train.checkpoint import CheckpointError, DamagedCheckpoint
 from harness.train.device import choose_device, prepare_process
+from variants.errors import UserError
+
+LEAVE_SECONDS = 60
+"""How long a worker without a study may take to checkpoint: then the kernel ends it, or one that hangs would hold its
+run for ever. Three times what a study that stops in order gives it (STOP_SECONDS of local.py)."""
+
+
+class _Worker:
+    """The state that a signal handler and the reading thread may change: plain attributes, which need no lock."""
+
+    def __init__(self, stdin: IO[str], events: IO[str]) -> None:
+        self.stdin, self.events = stdin, events
+        self.jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self.leaving = False
+        self.exit_code = 0
+
+    def leave(self) -> None:
+        """Checkpoint the run in progress and end."""
+        signal.alarm(LEAVE_SECONDS)  # the kernel needs no help of ours to end a process that hangs
+        self.leaving = True
+        self.jobs.put(None)
+
+    def on_sigterm(self, *_: object) -> None:
+        self.exit_code = 143
+        self.leave()
+
+    def read(self) -> None:
+        for line in self.stdin:
+            self.jobs.put(json.loads(line))
+        self.leave()
+
+    def send(self, **event: Any) -> None:
+        try:
+            self.events.write(json.dumps(event) + "\n")
+            self.events.flush()
+        except BrokenPipeError:  # the study is gone
+            self.leaving = True
 
 
 def main() -> int:
-    """Serve jobs until stdin ends."""
-    sys.stdout, events = sys.stderr, sys.stdout  # a stray print must not break the protocol
-    jobs: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    stop = threading.Event()
-    threading.Thread(target=_read, args=(sys.stdin, jobs, stop), daemon=True).start()
-    while (data := jobs.get()) is not None:
-        _serve(Job.from_json(data), events, stop)
-    return 0
+    """Serve jobs until stdin ends or SIGTERM comes."""
+    worker = _Worker(*_private_pipes())
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, worker.on_sigterm)
+    threading.Thread(target=worker.read, daemon=True).start()
+    while not worker.leaving and (data := worker.jobs.get()) is not None:
+        _serve(Job.from_json(data), worker)
+    return worker.exit_code
 
 
-def _read(stdin: IO[str], jobs: queue.Queue[dict[str, Any] | None], stop: threading.Event) -> None:
-    for line in stdin:
-        jobs.put(json.loads(line))
-    stop.set()
-    jobs.put(None)
+def _private_pipes() -> tuple[IO[str], IO[str]]:
+    """The pipes to the study, out of reach of whatever else in this process, or a child of it, reads or prints."""
+    stdin, events = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(2, 1)
+    return stdin, events
 
 
-def _serve(job: Job, events: IO[str], stop: threading.Event) -> None:
-    def send(**event: Any) -> None:
-        try:
-            events.write(json.dumps(event) + "\n")
-            events.flush()
-        except BrokenPipeError:  # the study is gone: checkpoint and leave
-            stop.set()
-
+def _serve(job: Job, worker: _Worker) -> None:
+    """Do one job and say how it ended; say nothing when it was cut short by SIGTERM, so that it is handed out again."""
     try:
         prepare_process(choose_device(job.device))
-        record = execute(
-            job,
-            on_progress=lambda step, loss: send(event="progress", step=step, loss=loss),
-            should_stop=stop.is_set,
-        )
+        with _warnings_as_notes(worker.send):
+            record = execute(
+                job,
+                on_progress=lambda step, loss: worker.send(event="progress", step=step, loss=loss),
+                on_score=lambda name: worker.send(event="scoring", reason=name),
+                on_wait=lambda: worker.send(event="waiting"),
+                should_stop=lambda: worker.leaving,
+            )
+        if worker.exit_code:  # it may lack steps or scores
+            return
         status, reason = ("stopped", "") if record is None else (record.status, record.reason)
-        send(event="end", status=status, reason=reason)
-    except (StoreError, OSError, SafetensorError) as error:  # disk full, say: no later run would fare better
-        send(event="broken", reason=f"{job.store}: {error}")
+        worker.send(event="end", status=status, reason=reason)
+    except (StoreError, CheckpointError) as error:  # disk full, say: no later run would fare better
+        worker.send(event="broken", reason=f"{job.store}: {error}")
     except Exception as error:  # whatever a variant raises is that run's failure, not the study's
         traceback.print_exc()
-        reason = f"{type(error).__name__}: {error}"
+        _record_failure(job, f"{type(error).__name__}: {error}", worker)
+
+
+def _record_failure(job: Job, reason: str, worker: _Worker) -> None:
+    try:
         RunStore(job.store).put(failed(job, reason))
-        send(event="end", status="failed", reason=reason)
+        worker.send(event="end", status="failed", reason=reason)
+    except (StoreError, UserError) as error:  # UserError: the record that is there is damaged
+        worker.send(event="broken", reason=f"{job.store}: {error}")
+
+
+@contextlib.contextmanager
+def _warnings_as_notes(send: Callable[..., None]) -> Iterator[None]:
+    """What a user should know of a run that goes on is shown by the study; every warning is in the log."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DamagedCheckpoint)
+        log = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+            log(message, category, *where, **more)
+            if issubclass(category, DamagedCheckpoint):
+                send(event="note", reason=str(message))
+
+        warnings.showwarning = show
+        yield
 
 
 if __name__ == "__main__":

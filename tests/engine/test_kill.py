@@ -1,72 +1,197 @@
-"""SIGKILL anywhere, twice, then finish: the same bits as a study that was never disturbed."""
+"""A study is killed, stopped, damaged and shared: it ends with the same bits as one that was never disturbed."""
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import signal
-import subprocess
-import sys
+import socket
 import time
 from pathlib import Path
 
 import pytest
 
-SIZE = ["--size", "1x16", "--heads", "2", "--seq-len", "16"]
-FLAGS = ["norm=rms", "--json", *SIZE, "--tokens-per-step", "64", "--steps", "1500", "--seeds", "2"]
+from tests.engine.studies import Study, children, jumping_clock, kill, needs_proc, send
+from variants import registry
+
+TOKENS = ["norm=rms", "--steps", "1000", "--seeds", "1", "--score", "none"]
+Runs = list[dict[str, object]]
 
 
-def command(text: Path, out: Path) -> list[str]:
-    more = ["--data", str(text), "--out", str(out), "--workers", "2", "--checkpoint-seconds", "0.2", "--device", "cpu"]
-    return [sys.executable, "-m", "harness.ablate", *FLAGS, *more]
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rng = random.Random(0)
+    path = tmp_path_factory.mktemp("text") / "small.txt"
+    words = ["the", "cat", "sat", "on", "a", "mat", "and", "then", "it", "ran", "off", "with", "my", "hat"]
+    path.write_text(" ".join(rng.choices(words, k=10_000)))
+    return path
 
 
-def finished(text: Path, out: Path) -> list[dict[str, object]]:
-    done = subprocess.run(command(text, out), capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr
-    runs = json.loads(done.stdout)["runs"]
-    return [{k: run[k] for k in ("arm", "seed", "status", "weights_sha256", "curve_sha256", "scores")} for run in runs]
+@pytest.fixture(scope="module")
+def expected(text: Path, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """What the study gives when nothing happens to it."""
+    return Study(TOKENS, text, tmp_path_factory.mktemp("whole")).finish()[0]
 
 
-def wait_for_checkpoint(folder: Path) -> None:
-    """Return when some run under `folder` has written a checkpoint this call did not find at first."""
-    known, deadline = set(folder.rglob("step-*")), time.monotonic() + 90
-    while not set(folder.rglob("step-*")) - known:
-        assert time.monotonic() < deadline, "no checkpoint was written"
-        time.sleep(0.02)
-
-
-def children(pid: int) -> list[int]:
-    """The worker processes of a study, from the kernel's own list."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc to find the workers")
-def test_killed_twice_gives_the_same_bits(small_text: Path, tmp_path: Path) -> None:
-    expected = finished(small_text, tmp_path / "whole")
+@needs_proc
+def test_killed_twice_under_a_jumping_clock_gives_the_same_bits(text: Path, expected: Runs, tmp_path: Path) -> None:
+    study = Study(TOKENS, text, tmp_path / "out", **jumping_clock(tmp_path / "clock"))
     rng = random.Random(int(os.environ.get("HARNESS_KILL_SEED", "0")))
     for _ in range(2):
-        process = subprocess.Popen(
-            command(small_text, tmp_path / "cut"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        wait_for_checkpoint(tmp_path / "cut")
-        time.sleep(rng.uniform(0.0, 1.0))
-        for pid in [process.pid, *children(process.pid)]:
-            os.kill(pid, signal.SIGKILL)
-        process.wait()
-    assert finished(small_text, tmp_path / "cut") == expected
+        process = study.start()
+        study.wait_for_checkpoint(process)
+        time.sleep(rng.uniform(0.0, 0.5))
+        workers = children(process.pid)
+        assert workers
+        kill(process, *workers)
+    runs, printed = study.finish()
+    assert runs == expected
+    assert "no progress" not in printed
+
+
+@needs_proc
+def test_workers_without_a_study_checkpoint_and_leave(text: Path, expected: Runs, tmp_path: Path) -> None:
+    """SIGKILL of the parent alone; and the next study does not mind that they are still there."""
+    study = Study(TOKENS, text, tmp_path)
+    process = study.start()
+    study.wait_for_checkpoint(process)
+    workers = children(process.pid)
+    kill(process)
+    again = study.start()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{pid}").exists() for pid in workers):
+        assert time.monotonic() < deadline, "a worker outlives its study"
+        time.sleep(0.05)
+    assert study.end_of(again)[0] == expected
+
+
+@needs_proc
+def test_sigterm_to_workers_is_survived(text: Path, expected: Runs, tmp_path: Path) -> None:
+    """They checkpoint and leave, and others go on."""
+    study = Study(TOKENS, text, tmp_path)
+    process = study.start()
+    study.wait_for_checkpoint(process)
+    assert [send(pid, signal.SIGTERM) for pid in children(process.pid)] == [True, True]
+    runs, printed = study.end_of(process)
+    assert runs == expected
+    assert "was told to leave (SIGTERM) after step" in printed
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_polite_stop_checkpoints_and_continues(
-    small_text: Path, tmp_path: Path, number: signal.Signals, code: int
+    text: Path, expected: Runs, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
-    process = subprocess.Popen(command(small_text, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    wait_for_checkpoint(tmp_path)
+    study = Study(TOKENS, text, tmp_path)
+    process = study.start()
+    study.wait_for_checkpoint(process)
     process.send_signal(number)
     _, printed = process.communicate(timeout=60)
     assert process.returncode == code
     assert "continues from here" in printed
     assert "Traceback" not in printed
-    assert {run["status"] for run in finished(small_text, tmp_path)} == {"finished"}
+    if number == signal.SIGTERM:
+        assert study.finish()[0] == expected
+
+
+@needs_proc
+def test_what_a_crash_leaves(text: Path, expected: Runs, tmp_path: Path) -> None:
+    """A checkpoint cut short, one half written, half a record, weights without a record; by hand, in every run begun.
+
+    The damaged checkpoint is named in the log and on the display, and the one before it is used.
+    """
+    study = Study(TOKENS, text, tmp_path)
+    process = study.start()
+    folders: list[Path] = []
+    while not folders:
+        study.wait_for_checkpoint(process)
+        folders = [folder for folder in tmp_path.rglob("checkpoints") if len(list(folder.glob("step-*"))) == 2]
+    kill(process, *children(process.pid))
+    folders = [folder for folder in folders if len(list(folder.glob("step-*"))) == 2]  # that have not ended meanwhile
+    newest = [max(folder.glob("step-*")) for folder in folders]
+    for step in newest:
+        with (step / "weights.safetensors").open("r+b") as file:
+            file.truncate(500)
+        (step.with_name("writing-1")).mkdir()
+        (step.parents[1] / ".record.json.0123456789abcdef.tmp").write_text('{"schema_ver')
+        (step.parents[1] / "weights.safetensors").write_bytes(b"half")
+    runs, printed = study.finish()
+    assert runs == expected
+    sentence = "weights.safetensors does not match its checksum): the run goes on from step"
+    assert printed.count(sentence) == len(newest) > 0
+    log = next(tmp_path.glob("*/workers.log")).read_text()
+    assert all(f"damaged checkpoint {step.name} ({sentence}" in log for step in newest)
+    assert not [*tmp_path.rglob("*.tmp"), *tmp_path.rglob("writing-*")]
+
+
+COUNTED = '''
+import os
+from torch import nn
+from torch.nn import functional as F
+from variants.registry import register
+
+@register("activation", "{name}")
+class Counted(nn.Module):
+    """Counted: relu that leaves a byte for each training step. 2026."""
+
+    num_projections = 1
+    flops_per_unit = 1
+
+    def forward(self, up):
+        if up.requires_grad and up.device.type != "meta":
+            with open(os.environ["COUNTED"], "ab") as file:
+                file.write(b".")
+        return F.relu(up)
+'''
+
+
+@needs_proc
+def test_two_studies_share_a_store_and_train_no_run_twice(text: Path, tmp_path: Path) -> None:
+    """An arm leaves a byte for every training step."""
+    name = "counted_for_a_test"
+    path = registry.source("activation", "gelu").with_name(f"{name}.py")
+    path.write_text(COUNTED.format(name=name))
+    try:
+        tokens = [f"activation={name}", "--steps", "400", "--seeds", "2", "--score", "none"]
+        count = tmp_path / "count"
+        count.touch()
+        studies = [
+            Study([*tokens, "--store", str(tmp_path / "store"), *more], text, tmp_path / out, COUNTED=str(count))
+            for out, more in (("one", []), ("two", ["--margin", "0.02"]))
+        ]
+        (one, said), (two, also_said) = [s.end_of(p) for s, p in [(study, study.start()) for study in studies]]
+    finally:
+        path.unlink()
+    assert one == two
+    assert [run["status"] for run in one] == ["finished"] * 4
+    audits = len(studies)  # each lists the arm's operators by running it once
+    assert count.stat().st_size == 2 * 400 + audits  # the runs of the counted arm
+    assert "waiting for it" in said + also_said
+
+
+@needs_proc
+def test_a_running_study_listens_nowhere(text: Path, tmp_path: Path) -> None:
+    study = Study(TOKENS, text, tmp_path)
+    process = study.start()
+    study.wait_for_checkpoint(process)
+    pids = [process.pid, *children(process.pid)]
+    assert len(pids) == 1 + 2
+    listening = listening_sockets(pids)
+    kill(process, *pids)
+    assert listening == set()
+
+
+def test_the_look_for_listeners_finds_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)):
+        assert len(listening_sockets([os.getpid()])) == 1
+
+
+def listening_sockets(pids: list[int]) -> set[str]:
+    """The inodes of TCP sockets in state LISTEN (0A) that these processes have open, from /proc."""
+    inodes = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                inodes.add(f"socket:[{fields[9]}]")
+    links = {os.readlink(path) for pid in pids for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
+    return inodes & links

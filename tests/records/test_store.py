@@ -301,6 +301,23 @@ with RunStore(sys.argv[1]).lock("a" * 64):
     holder.communicate()
 
 
+def test_whoever_waits_for_a_lock_says_so_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "TELL_SECONDS", 0.1)
+    store, said = RunStore(tmp_path), []
+    with store.lock("a" * 64, on_wait=lambda: said.append(0)) as held:
+        assert held
+        assert said == []
+        with store.lock(
+            "a" * 64, on_wait=lambda: said.append(time.monotonic()), should_stop=lambda: len(said) == 3
+        ) as also_held:
+            assert not also_held
+        assert said[2] - said[0] >= 0.2
+        with store.lock("b" * 64, should_stop=lambda: True) as other:
+            assert other, "a lock that is free is taken"
+    with store.lock("a" * 64, should_stop=lambda: True) as held:
+        assert held
+
+
 def test_a_run_is_put_while_its_lock_is_held(tmp_path: Path) -> None:
     store, one = RunStore(tmp_path), record()
     with store.lock(one.key):

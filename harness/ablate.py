@@ -18,6 +18,7 @@ from harness.cli import show
 from harness.cli.arguments import (
     TOKENS_HELP,
     Parser,
+    add_engine_flags,
     add_forecast_flags,
     add_model_flags,
     add_place_flags,
@@ -27,7 +28,7 @@ from harness.cli.arguments import (
 )
 from harness.cli.boundary import run_command
 from harness.cli.prepare import check_tasks, choose_step_for, leave_nothing_behind, plan_for, prepare_data
-from harness.cli.run import Place, run_study
+from harness.cli.run import LOG, Place, run_study
 from harness.engine.calibrate import scale_of
 from harness.engine.choose_scores import choose_scores
 from harness.engine.job import data_folder
@@ -52,6 +53,7 @@ def parser() -> Parser:
     add_score_flags(p)
     add_forecast_flags(p)
     add_place_flags(p)
+    add_engine_flags(p)
     p.add_argument("--list", action="store_true", help="show slots, variants and what they are, then leave")
     p.add_argument("--dry-run", action="store_true", help="show the matched plan and train nothing")
     p.add_argument("--json", action="store_true", help="one JSON document on stdout, everything else on stderr")
@@ -72,6 +74,7 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     started = time.monotonic()
     place = Place.of(args)
     choose_device(args.device)
+    place.engine(place.out / LOG)  # a wrong engine is refused before any text is read
     plan_for(args, vocab_size=257)  # so that a wrong token is refused before any text is read
     scores = choose_scores(args.score, args.tasks, args.limit, args.data)
     with leave_nothing_behind(place.out, place.store):

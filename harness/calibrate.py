@@ -18,10 +18,18 @@ from typing import Any
 from harness.analyse.calibration import CALIBRATED, calibration_text, false_positives, noise, planted_found
 from harness.analyse.comparison import compare
 from harness.analyse.scores import PRIMARY
-from harness.cli.arguments import Parser, add_model_flags, add_place_flags, add_study_flags, recipe_of, seeds_of
+from harness.cli.arguments import (
+    Parser,
+    add_engine_flags,
+    add_model_flags,
+    add_place_flags,
+    add_study_flags,
+    recipe_of,
+    seeds_of,
+)
 from harness.cli.boundary import run_command
 from harness.cli.prepare import baseline_of, budget_of, leave_nothing_behind, prepare_data
-from harness.cli.run import Place, run_missing
+from harness.cli.run import LOG, Place, run_missing
 from harness.engine.calibrate import crossed_values, planted_arm, scale_of, source_tasks
 from harness.engine.study import collect, study_record, tasks_of
 from harness.plan.match import plan_baseline
@@ -42,6 +50,7 @@ def parser() -> Parser:
     add_model_flags(p)
     add_study_flags(p)
     add_place_flags(p)
+    add_engine_flags(p)
     p.add_argument("--json", action="store_true", help="one JSON document on stdout, everything else on stderr")
     return p
 
@@ -68,7 +77,7 @@ def calibrate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     paired = tasks_of(plan, data, seeds, place.store, place.device, place.checkpoint_seconds)
     sources = source_tasks(paired[0])
     store, folder = RunStore(place.store), place.out / f"calibration_{study.name}"
-    run_missing(study, [*paired, *sources], store, folder, place.num_workers, write=False)
+    run_missing(study, [*paired, *sources], store, folder, place.engine(folder / LOG), write=False)
     runs = collect(paired, store, set())
     scale = scale_of(first, plan.recipe, data.sha256)
     record = measured(study, runs, collect(sources, store, set()), scale, argv)

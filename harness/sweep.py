@@ -17,6 +17,7 @@ from harness.cli import show
 from harness.cli.arguments import (
     DEFAULT_BUDGET,
     Parser,
+    add_engine_flags,
     add_model_flags,
     add_place_flags,
     add_study_flags,
@@ -84,6 +85,7 @@ def parser() -> Parser:
     add_model_flags(p)
     add_study_flags(p)
     add_place_flags(p)
+    add_engine_flags(p)
     p.add_argument("--json", action="store_true", help="one JSON document on stdout, everything else on stderr")
     return p
 

@@ -32,8 +32,14 @@ def small_text(tmp_path: Path) -> Path:
 @pytest.fixture
 def tiny_flags(small_text: Path, tmp_path: Path) -> list[str]:
     """Flags of a study that trains in seconds: 1 layer of 16, 16 positions, 60 steps."""
-    flags = "--size 1x16 --heads 2 --seq-len 16 --tokens-per-step 64 --steps 60 --seeds 2 --workers 2 --device cpu --score none"
-    return [*flags.split(), "--data", str(small_text), "--out", str(tmp_path / "out")]
+    size, length = "--size 1x16 --heads 2 --seq-len 16", "--tokens-per-step 64 --steps 60 --seeds 2"
+    return [
+        *f"{size} {length} --workers 2 --device cpu --score none".split(),
+        "--data",
+        str(small_text),
+        "--out",
+        str(tmp_path / "out"),
+    ]
 
 
 @pytest.fixture(scope="session")

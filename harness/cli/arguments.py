@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.engine.choose_scores import DEFAULT_SCORES, MEASUREMENTS
+from harness.engine.engines import ENGINES
 from harness.engine.scorers import SCORERS
 from harness.spec.presets import PRESETS
 from harness.spec.recipe import Recipe
@@ -219,9 +220,9 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--workers",
         type=positive(int),
-        default=os.cpu_count() or 1,
         metavar="N",
-        help="training processes, one thread each; default one a core, here %(default)s",
+        help=f"runs at a time, one thread each; default one a core, here {os.cpu_count() or 1}, and on a cluster as "
+        "many as there is room for",
     )
     group.add_argument(
         "--checkpoint-seconds",
@@ -237,6 +238,22 @@ def add_place_flags(parser: argparse.ArgumentParser) -> None:
         choices=("auto", "on", "off"),
         help="torch.compile of the training step, the same for all arms; auto: where runs are long enough to gain; "
         "default %(default)s",
+    )
+
+
+def add_engine_flags(parser: argparse.ArgumentParser) -> None:
+    """Where runs execute, if not on this machine: docs/engines.md."""
+    group = parser.add_argument_group("engine")
+    told = "; ".join(f"{name}: {what}" for name, what in ENGINES.items())
+    group.add_argument("--engine", default="local", metavar="NAME", help=f"{told}; default %(default)s")
+    group.add_argument("--address", metavar="auto|HOST[:PORT]", help="of the Ray cluster's head; default auto")
+    group.add_argument(
+        "--runs-per-gpu", type=positive(int), default=1, metavar="N", help="runs that share a GPU; default %(default)s"
+    )
+    group.add_argument("--slurm-partition", metavar="NAME", help="default the cluster's own")
+    group.add_argument("--slurm-minutes", type=positive(int), metavar="N", help="time limit of a job")
+    group.add_argument(
+        "--slurm-option", action="append", default=[], metavar="NAME=VALUE", help="of sbatch; may be repeated"
     )
 
 

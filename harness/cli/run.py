@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from harness.analyse.looks import compare_study, due
 from harness.cli.display import StudyDisplay
 from harness.data.dataset import TokenizedData
 from harness.engine.choose_scores import ChosenScores
-from harness.engine.local import LocalEngine
+from harness.engine.engines import make_engine
+from harness.engine.interface import Engine
 from harness.engine.measurements import Subject, measure_study
 from harness.engine.study import Task, collect, progress, tasks_of
 from harness.engine.tensorboard import write_scalars
@@ -25,6 +27,9 @@ from harness.reporting.write import write_report
 from harness.train.compile import StepKind
 from harness.train.device import choose_device
 
+LOG = "workers.log"
+"""In a study's folder: what workers print, tracebacks included."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -33,15 +38,31 @@ class Place:
     out: Path
     store: Path
     device: str
-    num_workers: int
+    num_workers: int  # of this machine
     checkpoint_seconds: float
+    engine: Callable[[Path], Engine]  # from the file that takes what goes wrong
     step: StepKind = "eager"
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Place:
         """The place that the flags of `add_place_flags` name; how a step is run is decided with the plan."""
-        store = args.store or args.out / "store"
-        return cls(args.out, store, args.device, args.workers, args.checkpoint_seconds)
+        return cls(
+            out=args.out,
+            store=args.store or args.out / "store",
+            device=args.device,
+            num_workers=args.workers or os.cpu_count() or 1,
+            checkpoint_seconds=args.checkpoint_seconds,
+            engine=lambda log: make_engine(
+                args.engine,
+                num_workers=args.workers,
+                log=log,
+                address=args.address,
+                runs_per_gpu=args.runs_per_gpu,
+                slurm_partition=args.slurm_partition,
+                slurm_minutes=args.slurm_minutes,
+                slurm_options=args.slurm_option,
+            ),
+        )
 
 
 def run_study(study: StudyRecord, plan: Plan, data: TokenizedData, scores: ChosenScores, place: Place) -> Material:
@@ -58,7 +79,7 @@ def run_study(study: StudyRecord, plan: Plan, data: TokenizedData, scores: Chose
         scores=scores.requests,
         step=place.step,
     )
-    runs = run_looks(study, tasks, store, folder, place.num_workers)
+    runs = run_looks(study, tasks, store, folder, place.engine(folder / LOG))
     write_study(folder, study, runs)
     device = choose_device(place.device)
     subject = Subject(plan.arms, runs, data, store, place.store, folder, plan.recipe.tokens_per_step, device)
@@ -69,7 +90,7 @@ def run_study(study: StudyRecord, plan: Plan, data: TokenizedData, scores: Chose
 
 
 def run_looks(
-    study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, num_workers: int
+    study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, engine: Engine
 ) -> list[StudyRun]:
     """Run what each look of the study needs, until nothing is left to decide; all at once where it has one look."""
     reused = progress(tasks, store).trained
@@ -77,14 +98,14 @@ def run_looks(
     while True:
         wanted = set(due(study, runs))
         now = [task for task in tasks if (task.arm, task.seed) in wanted]
-        run_missing(study, now, store, folder, num_workers)
+        run_missing(study, now, store, folder, engine)
         runs = collect(now, store, reused)
         if set(due(study, runs)) <= wanted:
             return runs
 
 
 def run_missing(
-    study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, num_workers: int, *, write: bool = True
+    study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, engine: Engine, *, write: bool = True
 ) -> None:
     """Train and score what the store does not have; `write` the study first, with the runs that are there."""
     before = progress(tasks, store)
@@ -94,7 +115,7 @@ def run_missing(
     if before.waiting:
         names, steps = [t.name for t in before.waiting], [t.job.num_steps for t in before.waiting]
         with StudyDisplay(names, steps) as display:
-            LocalEngine(num_workers, folder / "workers.log").run([t.job for t in before.waiting], display.show)
+            engine.run([t.job for t in before.waiting], display.show)
 
 
 def say(what: str) -> None:

@@ -67,9 +67,10 @@ def test_other_code_torch_or_device() -> None:
 
 def test_scores_that_failed_or_were_added() -> None:
     made = runs()
-    scores = tuple(
-        ScoreRecord(c * 64, {}, made[0].record.key, name, status, "")
-        for c, name, status in (("a", "position", "failed"), ("b", "extrapolation", "finished"))
+    key = made[0].record.key
+    scores = (
+        ScoreRecord("a" * 64, {}, key, "position", "failed", ""),
+        ScoreRecord("b" * 64, {}, key, "extrapolation", "finished", ""),
     )
     told = deviations(STUDY, [dataclasses.replace(made[0], scores=scores), *made[1:]])
     assert told == [

@@ -62,6 +62,10 @@ def test_waiting_and_scoring_tell_nothing_of_the_pace() -> None:
     clock.hear("scoring")
     assert not clock.silence(600)
     assert clock.silence(1.1)
+    clock.hear("progress", "progress", "progress")
+    assert not clock.silence(0.125)
+    clock.hear("progress")
+    assert clock.silence(101), "the silences before the first steps are no pace"
 
 
 def test_a_study_that_was_asleep_itself_blames_no_worker() -> None:

@@ -35,6 +35,7 @@ def test_a_norm_differs_in_its_shift_and_its_kernel() -> None:
     assert found.params_by_role["vector"][0] - found.params_by_role["vector"][1] == 5 * 48
     assert found.biases[0] - found.biases[1] == 5
     assert set(found.flops_by_kind) == {"norm"}
+    assert found.operators is not None
     assert "native_layer_norm" in found.operators
 
 

@@ -51,12 +51,14 @@ def identity(
     step_class: str = "eager",
     data_seed: int | None = None,
     rerun: int = 0,
+    branch: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content that produces a run: equal identities give equal bits.
 
     Args:
         data_seed: of the data order, where it is not `seed`.
         rerun: a number for a run that is done again on purpose, to see whether the machine gives the same bits.
+        branch: the key of the trunk that the run comes from, and the step at which it leaves it.
     """
     return {
         "spec": spec.to_json(),
@@ -69,6 +71,7 @@ def identity(
         "device": device_class,
         "step": step_class,
         **({"rerun": rerun} if rerun else {}),
+        **({"branch": branch} if branch else {}),
     }
 
 

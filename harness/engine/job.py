@@ -26,10 +26,11 @@ from harness.score.moe_health import moe_health
 from harness.score.perplexity import validation_loss
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
-from harness.train.checkpoint import file_sha256, save_tensors, weights_of
+from harness.train.checkpoint import checkpoints, file_sha256, save_tensors, weights_of
 from harness.train.compile import StepKind, step_class
 from harness.train.device import choose_device, device_class
 from harness.train.trainer import CHECKPOINT_SECONDS, train
+from harness.train.trunk import extend_trunk, points_of
 
 CURVE_ROWS = 200
 """Rows of the loss curve kept in a record; each is a mean over equally many steps."""
@@ -52,9 +53,22 @@ class Job:
     step: StepKind = "eager"
     data_seed: int | None = None  # of the data order; None: `seed`
     rerun: int = 0  # see `identity`
+    from_trunk: bool = False  # a wsd run that decays from the trunk of its recipe, spec, seed and data
 
     @property
     def identity(self) -> dict[str, Any]:
+        leaves = {"trunk": self.trunk_key, "step": self.recipe.branch_step(self.num_steps)} if self.from_trunk else None
+        return self._identity(leaves)
+
+    @property
+    def trunk_key(self) -> str:
+        """Of the trunk's folder in the store. A trunk has no end, and no record: it is no result."""
+        assert self.recipe.schedule == "wsd"
+        assert self.recipe.warmup_steps is not None, "a warm-up that depends on the length cannot be shared"
+        trunk = dataclasses.replace(self, recipe=self.recipe.trunk)._identity(None)
+        return key_of({**trunk, "num_steps": "trunk"})
+
+    def _identity(self, branch: dict[str, Any] | None) -> dict[str, Any]:
         device = choose_device(self.device)
         return identity(
             self.spec,
@@ -66,6 +80,7 @@ class Job:
             step_class(self.step, device.type),
             self.data_seed,
             self.rerun,
+            branch,
         )
 
     @property
@@ -103,13 +118,14 @@ def execute(
     on_progress: Callable[[int, float], None] = lambda step, loss: None,
     on_score: Callable[[str], None] = lambda name: None,
     on_wait: Callable[[], None] = lambda: None,
+    on_trunk_wait: Callable[[], None] = lambda: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> RunRecord | None:
     """Train one run, or take its record if some process has made it, and score it; None when stopped.
 
     Weights stay beside the record as `weights.safetensors`; the checkpoints are removed. A stop that comes while
     the run is scored leaves the scores it has. `on_score` is called with what the run is scored on, `on_wait` while
-    another process has the run; both about once a second.
+    another process has the run, `on_trunk_wait` while it has the trunk; all about once a second.
     """
     store = RunStore(job.store)
     run_identity = job.identity
@@ -119,7 +135,7 @@ def execute(
             return None
         record = store.get(key)
         if record is None or record.status == "failed":
-            record = _train(job, run_identity, store.folder(key), on_progress, on_score, should_stop)
+            record = _train(job, run_identity, store, on_progress, on_score, on_trunk_wait, should_stop)
             if record is None:
                 return None
             store.put(record)
@@ -131,28 +147,33 @@ def execute(
 def _train(
     job: Job,
     run_identity: dict[str, Any],
-    folder: Path,
+    store: RunStore,
     on_progress: Callable[[int, float], None],
     on_score: Callable[[str], None],
+    on_trunk_wait: Callable[[], None],
     should_stop: Callable[[], bool],
 ) -> RunRecord | None:
-    device = choose_device(job.device)
+    device, folder = choose_device(job.device), store.folder(key_of(run_identity))
     data = dataset.load(data_folder(job.store), job.data_sha256)
-    model = Transformer(job.spec, seed=job.seed).to(device)
     sequences = job.recipe.tokens_per_step // job.spec.seq_len
     order = job.seed if job.data_seed is None else job.data_seed
     batches = Batches(data.train, job.spec.seq_len, sequences, order, device=device)
-    training = train(
-        model,
-        batches,
-        job.recipe,
-        job.num_steps,
-        folder=folder / "checkpoints",
-        on_progress=on_progress,
-        should_stop=should_stop,
-        checkpoint_seconds=job.checkpoint_seconds,
-        step_kind=job.step,
-    )
+    how: dict[str, Any] = {
+        "on_progress": on_progress,
+        "should_stop": should_stop,
+        "checkpoint_seconds": job.checkpoint_seconds,
+        "step_kind": job.step,
+    }
+    start = None
+    if job.from_trunk and not checkpoints(folder / "checkpoints"):
+        trunk, step = store.folder(job.trunk_key), job.recipe.branch_step(job.num_steps)
+        with store.lock(job.trunk_key, on_wait=on_trunk_wait, should_stop=should_stop) as held:
+            model = Transformer(job.spec, seed=job.seed).to(device)
+            if not held or extend_trunk(trunk, model, batches, job.recipe, step, **how) == "stopped":
+                return None
+        start = points_of(trunk)
+    model = Transformer(job.spec, seed=job.seed).to(device)
+    training = train(model, batches, job.recipe, job.num_steps, folder=folder / "checkpoints", start=start, **how)
     if training.status == "stopped":
         return None
     record = RunRecord(

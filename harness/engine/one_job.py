@@ -40,13 +40,15 @@ def perform(errand: Errand, tell: Callable[[Event], None], should_stop: Callable
     when the disk refuses. Whatever else is raised is the run's failure, and kept as its record.
     """
     index, job = errand.index, errand.job
-    holder = Holder(
-        RunStore(job.store).folder(key_of(errand.identity)), max(SILENCE_SECONDS, 20 * job.checkpoint_seconds)
-    )
 
-    def wait() -> None:
-        tell(Event("waiting", index))
-        holder.look()
+    def waiter(key: str) -> Callable[[], None]:
+        holder = Holder(RunStore(job.store).folder(key), max(SILENCE_SECONDS, 20 * job.checkpoint_seconds))
+
+        def wait() -> None:
+            tell(Event("waiting", index))
+            holder.look()
+
+        return wait
 
     try:
         problem = misplaced(errand)
@@ -58,7 +60,8 @@ def perform(errand: Errand, tell: Callable[[Event], None], should_stop: Callable
                 job,
                 on_progress=lambda step, loss: tell(Event("progress", index, step=step, loss=loss)),
                 on_score=lambda name: tell(Event("scoring", index, reason=name)),
-                on_wait=wait,
+                on_wait=waiter(key_of(errand.identity)),
+                on_trunk_wait=waiter(job.trunk_key) if job.from_trunk else lambda: None,
                 should_stop=should_stop,
             )
         if record is None or should_stop():  # a stop in scoring leaves a record that may lack scores

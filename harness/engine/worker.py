@@ -92,6 +92,7 @@ def _serve(job: Job, worker: _Worker) -> None:
                 on_progress=lambda step, loss: worker.send(event="progress", step=step, loss=loss),
                 on_score=lambda name: worker.send(event="scoring", reason=name),
                 on_wait=lambda: worker.send(event="waiting"),
+                on_trunk_wait=lambda: worker.send(event="waiting"),
                 should_stop=lambda: worker.leaving,
             )
         if worker.exit_code:  # it may lack steps or scores

@@ -46,7 +46,9 @@ class Progress:
     seconds: float
 
 
-def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+def save(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, *, keep_all: bool = False
+) -> None:
     """Write the checkpoint of `progress.step` and remove all but the last `KEPT`. The run's lock must be held.
 
     Raises:
@@ -55,7 +57,7 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progr
     tensors = dict(
         zip(FILES, (weights_of(model), moments_of(model, optimizer), {"losses": progress.losses}), strict=True)
     )
-    target = folder / f"step-{progress.step:010d}"
+    target = folder / name_of(progress.step)
     partial = folder / f"writing-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -78,18 +80,24 @@ def save(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, progr
         if isinstance(error, OSError) and not isinstance(error, CheckpointError):
             raise CheckpointError(f"cannot write the checkpoint {target}: {error.strerror or error}") from error
         raise
+    if keep_all:
+        return
     kept = [path for path in checkpoints(folder) if path <= target][-KEPT:]  # what lies beyond was damaged
     for other in {*checkpoints(folder)} - {*kept}:
         shutil.rmtree(other, ignore_errors=True)
 
 
-def restore(folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress | None:
-    """Load the newest undamaged checkpoint into `model` and `optimizer`; None when there is none.
+def restore(
+    folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, last: int | None = None
+) -> Progress | None:
+    """Load the newest undamaged checkpoint, of step `last` at most, into `model` and `optimizer`; None without one.
 
     One that is damaged is passed over with a warning, `DamagedCheckpoint`.
     """
     damaged, progress = [], None
     for path in reversed(checkpoints(folder)):
+        if last is not None and path.name > name_of(last):
+            continue
         try:
             weights, moments, progress = _read(path, model)
         except (OSError, ValueError, RecursionError, SafetensorError) as error:
@@ -122,13 +130,18 @@ def _read_position(path: Path) -> dict[str, Any]:
     sealed_as = position.pop("position_sha256", None) if isinstance(position, dict) else None
     if sealed_as is None or sealed_as != _digest(position):
         raise ValueError("position.json does not match its checksum")
-    if path.name != f"step-{position['step']:010d}":
+    if path.name != name_of(position["step"]):
         raise ValueError(f"it is the checkpoint of step {position['step']}, put into the wrong folder")
     return position
 
 
 def _digest(position: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(position, sort_keys=True).encode()).hexdigest()
+
+
+def name_of(step: int) -> str:
+    """The folder of the checkpoint after so many steps; names are in the order of steps."""
+    return f"step-{step:010d}"
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -59,6 +59,8 @@ def train(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     step_kind: StepKind = "eager",
     recompute_activations: bool = False,
+    start: Path | None = None,
+    end: Path | None = None,
 ) -> Training:
     """Train `model` for `num_steps`, continuing from the newest checkpoint in `folder` if there is one.
 
@@ -68,6 +70,8 @@ def train(
         step_kind: how a step is run; the two differ in the last bits. Compiling is not part of `seconds`.
         recompute_activations: forget a layer's activations and compute them again in the backward: the same bits,
             one more forward of the layers, less memory. Eager steps alone.
+        start: a folder of checkpoints to begin from when `folder` has none.
+        end: a folder that keeps the checkpoint of the last step.
 
     Returns:
         The losses of every step and the status; `diverged` at the first loss that is not finite.
@@ -77,6 +81,8 @@ def train(
     losses = torch.zeros(num_steps, device=device)
     done, seconds_before = 0, 0.0
     restored = checkpoint.restore(folder, model, optimizer)
+    if restored is None and start is not None:
+        restored = checkpoint.restore(start, model, optimizer, last=num_steps)
     if restored is not None:
         done, seconds_before = restored.step, restored.seconds
         losses[:done] = restored.losses.to(device)
@@ -88,9 +94,10 @@ def train(
     def seconds() -> float:
         return seconds_before + time.perf_counter() - started
 
-    def save() -> None:
+    def save(folder: Path, *, keep_all: bool = False) -> None:
         one_step.settle(done)
-        checkpoint.save(folder, model, optimizer, checkpoint.Progress(done, losses[:done].cpu(), seconds()))
+        progress = checkpoint.Progress(done, losses[:done].cpu(), seconds())
+        checkpoint.save(folder, model, optimizer, progress, keep_all=keep_all)
 
     while done < num_steps:
         looked, look = done, time.perf_counter()
@@ -107,11 +114,13 @@ def train(
         if done % CHECK_EVERY == 0 or done == num_steps:  # at steps that do not depend on the machine
             on_progress(done, losses[done - 1].item())
         if done < num_steps and should_stop():
-            save()
+            save(folder)
             return Training("stopped", f"stopped at step {done} of {num_steps}", losses[:done].cpu(), seconds())
         if done < num_steps and time.perf_counter() - saved > checkpoint_seconds:
-            save()
+            save(folder)
             saved = time.perf_counter()
+    if end is not None:
+        save(end, keep_all=True)
     return Training("finished", "", losses.cpu(), seconds())
 
 

@@ -3,6 +3,7 @@
 python -m harness.ablate norm=rms
 python -m harness.ablate norm=rms activation=swiglu position=rope --data tinyshakespeare
 python -m harness.ablate activation=gelu,relu,swiglu --seeds 8
+python -m harness.ablate norm=rms activation=swiglu position=rope --design factorial
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from harness.cli.arguments import (
     add_place_flags,
     add_score_flags,
     add_study_flags,
-    seeds_of,
 )
 from harness.cli.boundary import run_command
+from harness.cli.design_flags import add_design_flags, baseline_name, family_of, study_seeds
 from harness.cli.prepare import check_tasks, choose_step_for, leave_nothing_behind, plan_for, prepare_data
 from harness.cli.run import LOG, Place, run_study
 from harness.engine.calibrate import scale_of
@@ -48,6 +49,7 @@ def parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     p.add_argument("tokens", nargs="*", metavar="slot=variant", help=TOKENS_HELP)
+    add_design_flags(p)
     add_model_flags(p)
     add_study_flags(p)
     add_score_flags(p)
@@ -74,6 +76,8 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     started = time.monotonic()
     place = Place.of(args)
     choose_device(args.device)
+    args.baseline = baseline_name(args)
+    seeds = study_seeds(args)
     place.engine(place.out / LOG)  # a wrong engine is refused before any text is read
     plan_for(args, vocab_size=257)  # so that a wrong token is refused before any text is read
     scores = choose_scores(args.score, args.tasks, args.limit, args.data)
@@ -88,12 +92,14 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
         plan,
         data,
         command=argv,
-        seeds=seeds_of(args),
+        seeds=seeds,
         margin=args.margin,
         device=args.device,
         scores=scores.names,
         looks=args.looks,
         step=step.step,
+        family=family_of(args),
+        screen=args.screen,
     )
     folder = place.out / study.name
     print(f"{show.plan_text(study)}\n{step.step} steps: {step.reason}", file=sys.stderr)

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from harness.analyse import reasons, statistics
+from harness.analyse.design import compared_with
+from harness.analyse.family import adjust, family_of
+from harness.analyse.multiplicity import FALSE_DISCOVERY_RATE
 from harness.analyse.outcomes import Outcomes, outcomes
 from harness.analyse.scores import PRIMARY, Score, score_named, scores_of
+from harness.analyse.text import p_is
 from harness.records.record import StudyRecord, StudyRun
 
 ALPHA = 0.05  # chance of a wrong word, shared among all arms of a study; convention
@@ -23,7 +27,7 @@ Verdict = Literal["equivalent", "better", "worse", "inconclusive"]
 class Comparison:
     """Numbers are over the seeds that both arms finished; None is what those seeds cannot say.
 
-    A difference is arm minus baseline. `p_adjusted` and `p_equivalence_adjusted` are Holm's over all arms
+    A difference is arm minus baseline. `p_adjusted` and `p_equivalence_adjusted` are corrected over all arms
     of the study; `smallest_effect` is what a level of 0.05 shared among them detects with 80 % power.
     `verdict` is None where no verdict can be looked for at all, and `reason` says why.
     """
@@ -52,12 +56,18 @@ class Comparison:
     pairs: list[list[float]]  # [seed, baseline value, arm value]
     margin: float | None  # of equivalence, in `unit`
     num_planned: int  # seeds of the study
+    correction: str = "Holm's correction"  # behind p_adjusted
+    ci95_together: tuple[float, float] | None = None  # holds for all arms at once, where the correction has such
 
 
-def compare(study: StudyRecord, runs: Sequence[StudyRun], score: str = PRIMARY) -> list[Comparison]:
+def compare(
+    study: StudyRecord, runs: Sequence[StudyRun], score: str = PRIMARY, *, declared: bool = False
+) -> list[Comparison]:
     """One comparison for every arm but the baseline, in the study's order. The arms are one family of tests.
 
     Args:
+        declared: as the study declared its verdicts: each arm with the one its design compares it with, and corrected
+            as its family says. Otherwise each with the baseline, by Holm's correction.
         score: a name of `scores.SCORES`, or of a value that the runs scored beside their loss; only what has a margin
             can be called equivalent.
 
@@ -65,18 +75,26 @@ def compare(study: StudyRecord, runs: Sequence[StudyRun], score: str = PRIMARY) 
         UserError: no run has such a score.
     """
     row = score_named(score, scores_of(runs))
-    baseline = outcomes(study, runs, study.baseline, score)
-    arms = [outcomes(study, runs, arm.name, score) for arm in study.arms if arm.name != study.baseline]
-    measured = [_measure(row, study, baseline, arm) for arm in arms]
-    adjusted = statistics.holm([comparison.p_value for comparison in measured])
+    found = {arm.name: outcomes(study, runs, arm.name, score) for arm in study.arms}
+    against = compared_with(study) if declared else {arm: study.baseline for arm in found if arm != study.baseline}
+    measured = [_measure(row, study, found[other], found[arm]) for arm, other in against.items()]
+    kind = family_of(study) if declared else "holm"
+    adjusted = adjust(kind, len(study.seeds), [c.pairs for c in measured], [c.p_value for c in measured])
     equivalence = statistics.holm([comparison.p_equivalence for comparison in measured])
     family = max(1, sum(comparison.p_value is not None for comparison in measured))
     judged = []
-    for comparison, arm, p, q in zip(measured, arms, adjusted, equivalence, strict=True):
+    for i, (comparison, q) in enumerate(zip(measured, equivalence, strict=True)):
         comparison = dataclasses.replace(
-            comparison, p_adjusted=p, p_equivalence_adjusted=q, smallest_effect=_smallest(comparison, family)
+            comparison,
+            p_adjusted=adjusted.p[i],
+            p_equivalence_adjusted=q,
+            smallest_effect=_smallest(comparison, family),
+            correction=adjusted.method,
+            ci95_together=adjusted.intervals[i],
         )
-        verdict, reason = _judge(comparison, baseline, arm, family)
+        judge = _explored if kind == "explore" else _judge
+        verdict, reason = judge(comparison, found[comparison.baseline], found[comparison.arm], family)
+        reason += f" ({adjusted.note})" if adjusted.note else ""
         judged.append(dataclasses.replace(comparison, verdict=verdict, reason=reason))
     return judged
 
@@ -151,10 +169,29 @@ def _judge(c: Comparison, baseline: Outcomes, arm: Outcomes, family: int) -> tup
         return "equivalent", reasons.equivalent(c.p_equivalence_adjusted, c.ci95, c.margin, c.unit, family)
     if c.p_adjusted <= ALPHA:
         word = "better" if (c.mean_difference < 0) == (c.direction == "lower") else "worse"
-        return word, reasons.different(c.p_adjusted, c.ci95, c.margin, c.unit, family)
+        return word, reasons.different(c.p_adjusted, c.ci95, c.margin, c.unit, family, c.correction)
     return "inconclusive", reasons.inconclusive(
         c.ci95, c.smallest_effect, _needed(c, family), c.num_seeds, c.unit, family
     )
+
+
+def _explored(c: Comparison, baseline: Outcomes, arm: Outcomes, family: int) -> tuple[None, str]:
+    """An exploratory study names what to confirm, and judges nothing."""
+    whole = "" if c.num_seeds == c.num_planned else f"{c.num_seeds} of {c.num_planned} planned pairs are complete; "
+    if c.p_adjusted is None:
+        return None, f"{whole}exploratory, and there are too few pairs to name it or not"
+    q = FALSE_DISCOVERY_RATE
+    if is_discovery(c):
+        return None, (
+            f"{whole}exploratory: among the discoveries ({p_is('q', c.p_adjusted)}), of which {q:.0%} are wrong on "
+            "average; confirm it on fresh seeds"
+        )
+    return None, f"{whole}exploratory: not among the discoveries ({p_is('q', c.p_adjusted)}, above {q:g})"
+
+
+def is_discovery(c: Comparison) -> bool:
+    """Whether an exploratory study names the arm, at FALSE_DISCOVERY_RATE."""
+    return c.p_adjusted is not None and c.p_adjusted <= FALSE_DISCOVERY_RATE
 
 
 def _needed(c: Comparison, family: int) -> int | None:

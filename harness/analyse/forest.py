@@ -43,7 +43,7 @@ def forest(comparisons: Sequence[Comparison]) -> Forest | None:
     first = comparisons[0]
     return Forest(
         rows=[ForestRow(c.arm, c.mean_difference, c.ci95, c.verdict, _text(c)) for c in worst_first(comparisons)],
-        baseline=first.baseline,
+        baseline=first.baseline if len({c.baseline for c in comparisons}) == 1 else "the arm it is compared with",
         margin=first.margin,
         unit=first.unit,
         lower_is_better=first.direction == "lower",

@@ -12,15 +12,18 @@ from harness.analyse import sequential
 from harness.analyse.comparison import ALPHA, Comparison, compare
 from harness.analyse.outcomes import outcomes
 from harness.analyse.scores import PRIMARY
+from harness.analyse.screening import compare_screened, screening_seeds, wanted_by_screen
 from harness.analyse.text import count, interval, number, plain
 from harness.records.record import StudyRecord, StudyRun
 
 
 def compare_study(study: StudyRecord, runs: Sequence[StudyRun]) -> list[Comparison]:
-    """The comparisons that a study's verdicts are about: at its looks where it has declared several."""
+    """The comparisons that a study's verdicts are about: at its looks where it has declared several, and on fresh seeds
+    where it screens.
+    """
     looks = looks_of(study)
     if len(looks) < 2:
-        return compare(study, runs)
+        return compare_screened(study, runs) if screening_seeds(study) else compare(study, runs, declared=True)
     arms = [arm.name for arm in study.arms if arm.name != study.baseline]
     return [_at_looks(study, runs, arm, looks, ALPHA / max(1, len(arms))) for arm in arms]
 
@@ -36,7 +39,8 @@ def due(study: StudyRecord, runs: Sequence[StudyRun]) -> list[tuple[str, int]]:
     """
     looks = looks_of(study)
     if len(looks) < 2:
-        return [(arm.name, seed) for seed in study.seeds for arm in study.arms]
+        wanted = wanted_by_screen(study, runs)
+        return [(arm.name, s) for s in study.seeds for arm in study.arms if arm.name in wanted.get(s, (arm.name,))]
     needed = {c.arm: _pairs_needed(c, looks) for c in compare_study(study, runs)}
     needed[study.baseline] = max(needed.values(), default=looks[-1])
     return [(arm.name, s) for i, s in enumerate(study.seeds) for arm in study.arms if i < needed[arm.name]]

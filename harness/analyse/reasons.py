@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from harness.analyse.outcomes import Missing, Outcomes
 from harness.analyse.statistics import MOST_PAIRS
-from harness.analyse.text import count, interval, number, p_text, plain, seeds
+from harness.analyse.text import count, interval, number, p_is, plain, seeds
 
 _BROKEN: tuple[Missing, ...] = ("diverged", "failed", "without this score")
 
@@ -56,9 +56,14 @@ def equivalent(p: float, ci95: tuple[float, float], margin: float | None, unit: 
     return f"any difference is smaller than {inside}"
 
 
-def different(p: float, ci95: tuple[float, float], margin: float | None, unit: str, family: int) -> str:
+def different(
+    p: float, ci95: tuple[float, float], margin: float | None, unit: str, family: int, method: str = "Holm's correction"
+) -> str:
     """The difference is not zero."""
-    sentence = f"the difference is not zero (paired t-test, {_p(p, family)})"
+    test = f"paired t-test, {_p(p, family)}"
+    if method != "Holm's correction":
+        test = f"{method} over {count(family, 'comparison')}, {p_is('p', p)}"
+    sentence = f"the difference is not zero ({test})"
     if margin is None:
         return sentence
     if min(abs(ci95[0]), abs(ci95[1])) > margin:
@@ -97,6 +102,4 @@ def _missing(baseline: Outcomes, arm: Outcomes) -> str:
 
 
 def _p(p: float, family: int) -> str:
-    value = p_text(p)
-    p_is = f"p {value}" if value.startswith("<") else f"p = {value}"
-    return p_is if family == 1 else f"{p_is} after Holm's correction for {family} comparisons"
+    return p_is("p", p) if family == 1 else f"{p_is('p', p)} after Holm's correction for {family} comparisons"

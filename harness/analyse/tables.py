@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analyse.comparison import Comparison
+from harness.analyse.looks import due
 from harness.analyse.outcomes import Outcomes, outcomes
 from harness.analyse.scores import PRIMARY, SCORES
 from harness.analyse.statistics import mean
@@ -119,7 +120,7 @@ def unfinished_rows(runs: Sequence[StudyRun]) -> list[UnfinishedRow]:
 def totals(study: StudyRecord, runs: Sequence[StudyRun]) -> Totals:
     """The size of the study."""
     return Totals(
-        num_planned=len(study.arms) * len(study.seeds),
+        num_planned=len(due(study, runs)),
         num_runs=len(runs),
         num_reused=sum(run.reused for run in runs),
         seconds=sum(run.record.seconds for run in runs if not run.reused),

@@ -36,6 +36,12 @@ def p_text(p: float | None) -> str:
     return "< 0.0001" if p < 1e-4 else f"{p:.2g}" if p < 0.1 else f"{p:.2f}"
 
 
+def p_is(name: str, p: float) -> str:
+    """`p = 0.013`, `p < 0.0001`."""
+    value = p_text(p)
+    return f"{name} {value}" if value.startswith("<") else f"{name} = {value}"
+
+
 def probability(p: float | None) -> str:
     """`0.988`, and never a certainty that rounding made."""
     if p is None or p in (0, 1):

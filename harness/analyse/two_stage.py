@@ -22,10 +22,7 @@ from harness.analyse import statistics
 from harness.analyse.effects import Direction
 from harness.analyse.finite import finite, level
 from harness.analyse.statistics import PairedT, paired_t
-
-SCREENING_LEVEL = 0.25
-"""One-sided level at which an arm goes on; assumption, lenient: a good arm dropped here is lost, a poor one costs only
-its confirming seeds. `operating` shows what another one does."""
+from harness.records.registration import SCREENING_LEVEL
 
 SIMULATED_STUDIES = 4000  # behind `operating`: the standard error of a probability is at most 0.008
 

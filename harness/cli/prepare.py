@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.cli.arguments import DEFAULT_BUDGET, recipe_of
+from harness.cli.design_flags import design_of
 from harness.data.corpus import load_corpus
 from harness.data.dataset import TokenizedData, load_tokenizer, prepare
 from harness.data.tokenizer import make_tokenizer
@@ -46,6 +47,7 @@ def plan_for(args: argparse.Namespace, vocab_size: int) -> Plan:
         recipe_of(args),
         args.match,
         **budget_of(args),
+        design=design_of(args, vocab_size),
     )
 
 

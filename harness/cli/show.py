@@ -11,7 +11,7 @@ from harness.analyse.comparison import to_json as comparison_json
 from harness.analyse.quantities import change
 from harness.analyse.scores import SCORES, Score, scores_of
 from harness.analyse.sentences import verdict_sentence
-from harness.analyse.text import interval, number, signed
+from harness.analyse.text import count, interval, number, signed
 from harness.analyse.throughput import timings
 from harness.records.calibration import CalibrationRecord
 from harness.records.record import StudyRecord, StudyRun, to_json
@@ -41,6 +41,9 @@ def plan_text(study: StudyRecord) -> str:
         f"({study.data['tokenizer']}, {study.data['train_tokens']:,} training tokens); "
         f"{study.budget:.3g} training FLOPs a run, {len(study.seeds)} paired seeds, equal {study.match}"
     ]
+    lines += study.design.get("words", [])
+    if screen := study.registration.get("screen"):
+        lines.append(f"screen: {count(len(screen), 'seed')} for all arms, the others for those that go on")
     width = max(len(arm.name) for arm in study.arms)
     for arm in study.arms:
         left = "baseline" if arm is baseline else f"mismatch {arm.mismatch:+.3%}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
+import math
 import platform
 import re
 import sys
@@ -154,15 +155,27 @@ def study_record(
     scores: Sequence[str] = (),
     looks: Sequence[int] = (),
     step: StepKind = "eager",
+    family: str = "holm",
+    screen: int = 0,
 ) -> StudyRecord:
-    """Everything decided before the first run. The name is made from what is compared and on what."""
+    """Everything decided before the first run. The name is made from what is compared and on what.
+
+    Args:
+        family, screen: how the level is shared among the arms, and how many seeds only choose which of them go on.
+    """
     arms = [arm_record(arm, plan) for arm in plan.arms]
     content = [[a.spec, a.num_steps, *([a.recipe] if a.recipe else [])] for a in arms]
     decided = [content, plan.recipe.to_json(), plan.match, data.sha256, list(seeds), margin]
     decided += [] if step == "eager" else [step]
     decided += [list(looks)] if len(looks) > 1 else []
+    decided += [family] if family != "holm" else []
+    decided += [{"screen": screen}] if screen else []
+    design = plan.design.to_json(plan.baseline.name) if plan.design is not None else {}
+    decided += [design] if design else []
     digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:8]
     names = "--".join(a.name for a in arms[1:]) or plan.baseline.name
+    if design:
+        names = "-".join([*design["kinds"], *(factor["name"] for factor in design["factors"])])
     return StudyRecord(
         name=f"{slug(names)}_{slug(data.name)}_{digest}",
         command=list(command),
@@ -199,7 +212,12 @@ def study_record(
             seeds=seeds,
             scores=scores,
             looks=looks,
+            family=family,
+            screen=list(seeds)[:screen],
+            design=design,
+            cap=math.log(data.vocab_size) * len(data.validation) / data.validation_bytes,
         ),
+        design=design,
     )
 
 

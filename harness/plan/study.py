@@ -6,20 +6,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from harness.plan.match import Match, PlannedArm, match_arm, plan_baseline
+from harness.spec.designs import Design, DesignChoice, make_design
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
-from harness.spec.tokens import Arm, parse_arms
-from variants.errors import UserError
+from harness.spec.tokens import Arm
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The arms of a study, the baseline first. `own_recipes` has those of arms that are not trained by `recipe`."""
+    """The arms of a study, the baseline first. `own_recipes` has those of arms that are not trained by `recipe`; no
+    `design` is a joint one.
+    """
 
     arms: tuple[PlannedArm, ...]
     match: Match
     recipe: Recipe
     own_recipes: tuple[tuple[str, Recipe], ...] = ()
+    design: Design | None = None
 
     @property
     def baseline(self) -> PlannedArm:
@@ -39,14 +42,15 @@ def plan_study(
     *,
     budget: float | None,
     num_steps: int | None,
+    design: DesignChoice | None = None,
 ) -> Plan:
-    """Match every arm that `tokens` name to the baseline.
+    """Match every arm that the design makes of `tokens` to the baseline.
 
     Raises:
-        UserError: a token is wrong, a variant refuses the sizes, or an arm cannot be matched.
+        UserError: a token is wrong, does not go with the design, a variant refuses the sizes, or an arm cannot be
+            matched.
     """
-    if not tokens:
-        raise UserError("name at least one slot=variant to compare, e.g. norm=rms; --list shows them all")
-    arms = parse_arms(tokens, baseline)
+    made = make_design(design or DesignChoice(), tokens, baseline_name, baseline)
     first = plan_baseline(Arm(baseline_name, baseline), recipe.tokens_per_step, budget=budget, num_steps=num_steps)
-    return Plan((first, *(match_arm(arm, first, match) for arm in arms)), match, recipe)
+    arms = (match_arm(cell.arm, first, match) for cell in made.cells)
+    return Plan((first, *arms), match, recipe, design=made)

@@ -48,6 +48,7 @@ class StudyRecord:
     environment: dict[str, str]  # python, torch, platform, device, code
     arms: list[ArmRecord]  # the baseline first
     registration: dict[str, Any] = field(default_factory=dict)  # what was decided, and its sha256; see registration.py
+    design: dict[str, Any] = field(default_factory=dict)  # factors and cells of spec/designs.py; empty for a joint one
     schema_version: int = SCHEMA_VERSION
 
 

@@ -13,7 +13,7 @@ from harness.analyse.forest import forest
 from harness.analyse.outcomes import Outcomes
 from harness.analyse.scores import PRIMARY, SCORES
 from harness.analyse.sentences import difference_text, headline, method_notes, verdict_words
-from harness.analyse.text import interval, number, p_text, probability, signed
+from harness.analyse.text import interval, listing, number, p_text, probability, signed
 from harness.records.record import StudyRecord, StudyRun
 from harness.reporting.figures.curves import loss_curves
 from harness.reporting.figures.forest import forest_plot
@@ -132,10 +132,13 @@ def _arms(study: StudyRecord) -> Section | None:
 
 
 def _differences(comparisons: Sequence[Comparison]) -> Section | None:
-    columns = ("arm", "verdict", "difference", "95 % interval", "pairs", "p", "p equivalence", "P(better)")
+    other = {c.arm: c.baseline for c in comparisons} if len({c.baseline for c in comparisons}) > 1 else {}
+    against = ("against",) if other else ()
+    columns = ("arm", *against, "verdict", "difference", "95 % interval", "pairs", "p", "p equivalence", "P(better)")
     rows = [
         (
             c.arm,
+            *([other[c.arm]] if other else []),
             c.verdict or "none",
             signed(c.mean_difference),
             interval(c.ci95),
@@ -151,11 +154,16 @@ def _differences(comparisons: Sequence[Comparison]) -> Section | None:
     ]
     unit = f" in {comparisons[0].unit}" if comparisons else ""
     note = (
-        f"Arm minus baseline{unit}, worst first; p-values after Holm's correction. The pairing correlation is that "
-        "of the two arms over seeds; near zero, pairing gained nothing."
+        f"Arm minus baseline{unit}, worst first; p-values after correction: {_corrections(comparisons)}. The pairing "
+        "correlation is that of the two arms over seeds; near zero, pairing gained nothing."
     )
     more = ("smallest effect", "Hedges g", "pairing correlation")
     return _table("Differences", (*columns, *more), rows, note)
+
+
+def _corrections(comparisons: Sequence[Comparison]) -> str:
+    used = [c.correction for c in comparisons if c.p_adjusted is not None] or [c.correction for c in comparisons]
+    return listing(dict.fromkeys(used)) if used else "none"
 
 
 def _results(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]) -> Section | None:

@@ -37,6 +37,25 @@ def parse_arms(tokens: Iterable[str], baseline: Spec) -> list[Arm]:
     Raises:
         UserError: a token that is no `slot=variant`, an unknown slot, variant or option, a value of the wrong type.
     """
+    return _named((change.apply(baseline) for change in parse_changes(tokens, baseline)), baseline)
+
+
+@dataclass(frozen=True)
+class Change:
+    """Tokens of one value each: what turns one spec into another."""
+
+    variants: tuple[tuple[str, str], ...] = ()  # (slot, variant)
+    options: tuple[tuple[tuple[str, str], str], ...] = ()  # ((slot, option), value as text)
+
+    def apply(self, spec: Spec) -> Spec:
+        """`spec` with the change made; an option that the chosen variant does not have is left out."""
+        return _set(_choose(spec, dict(self.variants)), dict(self.options))
+
+
+def parse_changes(tokens: Iterable[str], baseline: Spec) -> list[Change]:
+    """Every combination of the tokens' values, in order; the baseline's own values among them. Raises as `parse_arms`
+    does.
+    """
     variants: dict[str, list[str]] = {}
     settings: dict[tuple[str, str], list[str]] = {}
     for token in tokens:
@@ -48,10 +67,9 @@ def parse_arms(tokens: Iterable[str], baseline: Spec) -> list[Arm]:
         _add(settings, (slot, option), values, token) if dot else _add(variants, slot, values, token)
     for slot, names in variants.items():
         variants[slot] = [registry.canonical(slot, name) for name in names]  # raises for an unknown slot or variant
-    specs = [_choose(baseline, choice) for choice in _cross(variants)]
-    _check_settings(settings, specs)
-    arms = [_set(spec, choice) for spec in specs for choice in _cross(settings)]
-    return _named(arms, baseline)
+    choices = _cross(variants)
+    _check_settings(settings, [_choose(baseline, choice) for choice in choices])
+    return [Change(tuple(v.items()), tuple(o.items())) for v in choices for o in _cross(settings)]
 
 
 def _add(table: dict[Any, list[str]], key: Any, values: list[str], token: str) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import statsmodels.api as sm
 
-from harness.analyse import fraction as ours
+from harness.analyse.fraction import chain_effects
+from harness.spec import fraction as ours
+from variants.errors import UserError
 
 HALF = ours.fraction("ABCD", {"D": "ABC"})  # 2^(4-1), resolution IV
 
@@ -41,9 +43,14 @@ def test_aliases_have_equal_columns_and_no_others_do() -> None:
     words = [w for size in (1, 2, 3) for w in itertools.combinations("ABCDEF", size)]
     column = {w: signs[:, ["ABCDEF".index(f) for f in w]].prod(axis=1) for w in words}
     for chain in ours.chains(design, order=2):
-        mixed = {w for w in words if w != chain.effect and (column[w] == column[chain.effect]).all()}
+        mixed = {
+            w
+            for w in words
+            if w != chain.effect and (column[w] == ours.sign(w, chain.effect) * column[chain.effect]).all()
+        }
         assert mixed == {w for w in chain.aliases if len(w) <= 3}
     assert (signs.sum(axis=0) == 0).all(), "every level equally often"
+    assert (0,) * 6 in design.runs, "the baseline is run"
     assert design.resolution == 4
 
 
@@ -54,7 +61,7 @@ def test_it_says_so_in_words() -> None:
     assert said[1] == "norm is mixed with ffn x position x block."
     assert "norm x ffn is mixed with position x block." in said
     saturated = ours.in_words(ours.fraction("ABCDE", {"D": "AB", "E": "AC"}))
-    assert "A is mixed with B x D and C x E and 1 effect of more than 3 factors." in saturated
+    assert "A is mixed with -(B x D) and -(C x E) and 1 effect of more than 3 factors." in saturated
     assert ours.in_words(ours.fraction("AB", {})) == ["All 4 combinations are run; nothing is mixed."]
 
 
@@ -63,7 +70,7 @@ def test_a_chain_estimates_the_sum_of_its_effects() -> None:
     signs = 2.0 * np.array(HALF.runs) - 1
     a, b, c, d = signs.T
     values = (1.0 + 0.15 * a + 0.05 * b * c * d + 0.1 * c * d)[:, None] + np.array([0.0, 0.4, -0.2])
-    found = {e.chain.effect: e for e in ours.chain_effects(HALF, values)}
+    found = {e.chain.effect: e for e in chain_effects(HALF, values)}
     assert found["A",].estimate == pytest.approx(2 * 0.2)
     assert found["A", "B"].estimate == pytest.approx(4 * 0.1)
     assert found["B",].estimate == pytest.approx(0, abs=1e-12)
@@ -77,11 +84,31 @@ def test_estimates_and_intervals_are_least_squares() -> None:
     columns = [signs[:, ["ABCD".index(f) for f in chain.effect]].prod(axis=1) for chain in ours.chains(HALF)]
     rows = [[*(column[i] for column in columns), *(np.eye(3)[s])] for i in range(8) for s in range(3)]
     fit = sm.OLS(values.ravel(), np.array(rows)).fit()
-    for k, effect in enumerate(ours.chain_effects(HALF, values)):
+    for k, effect in enumerate(chain_effects(HALF, values)):
         unit = 2.0 ** len(effect.chain.effect)
         assert effect.estimate == pytest.approx(unit * fit.params[k])
         assert effect.ci95 == pytest.approx(tuple(unit * fit.conf_int()[k]))
         assert effect.p == pytest.approx(fit.pvalues[k])
+
+
+@pytest.mark.parametrize(
+    ("k", "one_in", "resolution", "short"),  # Box, Hunter and Hunter 2005, table 6.22; words of that length
+    [(3, 2, 3, 1), (4, 2, 4, 1), (5, 2, 5, 1), (5, 4, 3, 2), (6, 4, 4, 3), (7, 8, 4, 7), (7, 16, 3, 7), (8, 16, 4, 14)],
+)
+def test_the_fraction_that_confuses_least_is_the_tables(k: int, one_in: int, resolution: int, short: int) -> None:
+    design = ours.smallest_confusion("ABCDEFGH"[:k], one_in)
+    assert len(design.runs) == 2**k // one_in == len(set(design.runs))
+    assert (design.resolution, sum(len(word) == resolution for word in design.defining)) == (resolution, short)
+    assert design.runs[0] == (0,) * k
+
+
+def test_fractions_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(UserError, match="1/2, 1/4"):
+        ours.smallest_confusion("ABC", 3)
+    with pytest.raises(UserError, match="run them all"):
+        ours.smallest_confusion("AB", 2)
+    with pytest.raises(UserError, match="the smallest fraction is 1/16"):
+        ours.smallest_confusion("ABCDEFG", 32)
 
 
 def test_nonsense_is_refused() -> None:
@@ -94,6 +121,6 @@ def test_nonsense_is_refused() -> None:
     with pytest.raises(ValueError, match="some of the factors, each named once"):
         ours.fraction("AAB", {})
     with pytest.raises(ValueError, match="needs 8 runs of at least 2 seeds"):
-        ours.chain_effects(HALF, np.ones((7, 3)))
+        chain_effects(HALF, np.ones((7, 3)))
     with pytest.raises(ValueError, match="finite"):
-        ours.chain_effects(HALF, np.full((8, 3), math.nan))
+        chain_effects(HALF, np.full((8, 3), math.nan))

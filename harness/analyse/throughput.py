@@ -115,6 +115,13 @@ def shown(data: Timings, kind: Kind) -> list[CaseRow]:
     return [row for row in rows if row.context in {within[-1], contexts[-1]}]
 
 
+def at_training_length(data: Timings) -> list[CaseRow]:
+    """The rows of an arm's row of scores: of decoding only the training length, or the nearest below it."""
+    decoding = shown(data, "decode")
+    context = min((row.context for row in decoding), default=0)
+    return [*data.of("train"), *data.of("prefill"), *(row for row in decoding if row.context == context)]
+
+
 def sentence(rows: Sequence[CaseRow], baseline: str, num_blocks: int) -> str:
     """One case in words: `Training, in tokens a second against gpt2 over 30 blocks: norm=rms -2.1 % [-2.6, -1.7]`."""
     told = [(row, row.against) for row in rows if row.against is not None]

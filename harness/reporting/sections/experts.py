@@ -14,12 +14,13 @@ from harness.reporting.figures.capacity import capacity_plot
 from harness.reporting.figures.experts import load_plot
 from harness.reporting.section import Drawing, Grid, Material, Section
 
-_COLUMNS = {
+HEADS = {
     "max_violation": "MaxVio, 0 is even",
     "load_entropy": "entropy of the load, 1 is even",
     "dead_experts": "dead experts, share",
     "drop_rate": "drop rate, share of visits",
 }
+"""Of the measures of balance, with the value that is best."""
 
 
 def section(material: Material) -> Section | None:
@@ -66,7 +67,7 @@ def _balance(rows: Sequence[HealthRow]) -> Grid:
         "largest load over the mean, minus 1 (Wang et al. 2024). Entropy: of the load, as a share of the largest it "
         "could be. Dead: an expert that nobody visited."
     )
-    return Grid(("arm", "experts", "layers", *(_COLUMNS[name] for name in MEASURES)), cells, note, "Balance")
+    return Grid(("arm", "experts", "layers", *(HEADS[name] for name in MEASURES)), cells, note, "Balance")
 
 
 def _capacity(found: Sequence[CapacityLine]) -> Grid:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from harness.analyse.documents import DocumentRow, document_rows
+from harness.analyse.experts import MEASURES, health_rows
 from harness.analyse.lmeval import uninformative
+from harness.analyse.measured import Quantity, Reading, quantities
+from harness.analyse.quantities import change, percent, rounded, size
 from harness.analyse.scoreboard import ScoreRow, arm_order, score_rows
 from harness.analyse.scores import PRIMARY, SCORES, Score, absences, scores_of
 from harness.analyse.text import interval, number, signed
+from harness.analyse.throughput import timings
 from harness.records.record import StudyRecord
 from harness.reporting.cells import NOT_AVAILABLE, absence_rows, difference_line, level_text, lines
 from harness.reporting.section import Grid, Material, Section
+from harness.reporting.sections.experts import HEADS
+
+Column = tuple[str, dict[str, str]]
+"""A head, and the cell of each arm that has one."""
+
+_SHOWN: dict[str, Callable[[float], str]] = {"B": size, "share": percent}
+"""Units that their number says."""
 
 LOSSES = (PRIMARY, "bits_per_byte", "perplexity")
 """Of `SCORES`; nats per token is the logarithm of the perplexity beside it."""
@@ -24,12 +35,13 @@ def section(material: Material) -> Section | None:
         return None
     scores = [score for name, score in scores_of(runs).items() if name in LOSSES or name not in SCORES]
     rows = score_rows(study, runs, material.comparisons, scores)
-    at_chance = uninformative(study, runs)
+    timed = _timed(material)
+    columns = [*_scored(study, scores, rows, uninformative(study, runs)), *_balance(material), *timed]
     grids = [
         Grid(
-            columns=("arm", *(_head(study, score, at_chance) for score in scores)),
-            rows=[(row.arm, *(_cell(row, score) for score in scores)) for row in rows],
-            note=_note(study, len(scores)),
+            columns=("arm", *(head for head, _ in columns)),
+            rows=[(row.arm, *(cells.get(row.arm, NOT_AVAILABLE) for _, cells in columns)) for row in rows],
+            note=_note(study, len(scores), bool(timed)),
         )
     ]
     missing = absence_rows(absences(runs))
@@ -39,6 +51,45 @@ def section(material: Material) -> Section | None:
     if documents:
         grids.append(_documents(study, documents))
     return Section("Scores", grids=tuple(grids))
+
+
+def _scored(
+    study: StudyRecord, scores: Sequence[Score], rows: Sequence[ScoreRow], at_chance: frozenset[str]
+) -> list[Column]:
+    """What the runs of each arm scored."""
+    return [(_head(study, score, at_chance), {row.arm: _cell(row, score) for row in rows}) for score in scores]
+
+
+def _balance(material: Material) -> list[Column]:
+    """How evenly the experts of each arm are used; none in a study without a mixture."""
+    arms = arm_order(material.study, material.comparisons)
+    rows = {row.arm: row for row in health_rows(material.study, material.runs, arms)}
+    cells = {
+        name: {arm: level_text(rows[arm].measures[name]) if arm in rows else "no experts" for arm in arms}
+        for name in MEASURES
+    }
+    return [(HEADS[name], cells[name]) for name in MEASURES] if rows else []
+
+
+def _timed(material: Material) -> list[Column]:
+    """Speed and memory; none where they were not measured."""
+    measured = material.measurement("throughput")
+    if measured is None or measured.status == "failed":
+        return []
+    found = quantities(timings(measured.detail))
+    return [(_quantity_head(q), {arm: _reading(q, reading) for arm, reading in q.readings.items()}) for q in found]
+
+
+def _quantity_head(q: Quantity) -> str:
+    unit = "" if q.unit in _SHOWN else f"{q.unit}, "
+    return f"{q.title}, {unit}{q.direction} is better"
+
+
+def _reading(q: Quantity, reading: Reading) -> str:
+    """`28,000 [25,900, 31,800]`, and below it `Δ -2.1 % [-2.6, -1.7]`."""
+    show = _SHOWN.get(q.unit, rounded)
+    ends = "" if reading.ci95 is None else f" [{show(reading.ci95[0])}, {show(reading.ci95[1])}]"
+    return lines(f"{show(reading.value)}{ends}", "" if reading.percents is None else f"Δ {change(reading.percents)}")
 
 
 def _head(study: StudyRecord, score: Score, at_chance: frozenset[str]) -> str:
@@ -62,16 +113,20 @@ def _cell(row: ScoreRow, score: Score) -> str:
     )
 
 
-def _note(study: StudyRecord, num_scores: int) -> str:
+def _note(study: StudyRecord, num_scores: int, timed: bool) -> str:
     others = (
         " The verdict is about the first column alone. Intervals are not corrected for how many there are: where "
         "nothing differs, one of twenty still leaves out zero."
+    )
+    speed = (
+        f" Speed is one measurement of all arms side by side: medians with intervals over its blocks, Δ in percent of "
+        f"{study.baseline}'s; memory is counted and has none. Under which kernels, and at other contexts: below."
     )
     return (
         "First line: mean over an arm's finished seeds with its 95 % Student interval. Second line, Δ: difference from "
         f"{study.baseline} on the same seeds, with the 95 % interval of the paired t-test. First lines may overlap "
         "where a difference is sure: pairing takes out what a seed does to both arms. These intervals cover seeds, and "
-        f"not the sampling of documents or items.{others if num_scores > 1 else ''}"
+        f"not the sampling of documents or items.{others if num_scores > 1 else ''}{speed if timed else ''}"
     )
 
 

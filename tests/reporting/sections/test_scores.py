@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from harness.records.example_measurements import example_throughput
 from harness.reporting.section import Grid, Material
 from harness.reporting.sections.scores import section
 
@@ -28,6 +29,21 @@ def test_one_row_an_arm_with_level_and_difference(with_scores) -> None:
     assert scores.rows[1][1] == "1.6007 [1.5942, 1.6073]\nΔ -0.0505 [-0.0526, -0.0484]"
     late = scores.columns.index("loss in the last 25% of the context, nats per token, lower is better")
     assert scores.rows[1][late].endswith("\nΔ -0.0500 [-0.0500, -0.0500]")
+
+
+def test_speed_memory_and_balance_stand_in_the_same_row(with_scores) -> None:
+    arms = {arm.name: 1.0 - 0.1 * i for i, arm in enumerate(with_scores.study.arms)}
+    timed = dataclasses.replace(with_scores, measurements=[example_throughput(arms, limits={"ffn=moe": 0})])
+    scores = grids(timed)[""]
+    row = {arm: dict(zip(scores.columns, cells, strict=True)) for arm, *cells in ((r[0], *r) for r in scores.rows)}
+    rate, dense, mixed = "training, tokens/s, higher is better", row["position=rope"], row["ffn=moe"]
+    assert dense[rate] == "92,200 [91,200, 93,100]\nΔ -10.0 % [-10.9, -9.1]"
+    assert dense["MFU, training, higher is better"] == "25.0 % [24.8 %, 25.2 %]"
+    assert dense["peak memory of a training step, lower is better"] == "6.00 MiB"
+    assert mixed[rate] == "N/A"
+    assert dense["MaxVio, 0 is even"] == "no experts"
+    assert mixed["MaxVio, 0 is even"].startswith("1.0000 [")
+    assert "medians with intervals over its blocks, Δ in percent of gpt2's" in scores.note
 
 
 def test_chance_and_what_is_uninformative_are_in_the_head(with_scores) -> None:

@@ -10,7 +10,7 @@ fitting: Huber's loss with δ = 1e-3 on the logarithm of the loss, and a grid of
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -28,6 +28,7 @@ HUBER = 1e-3  # in log loss; Hoffmann et al., appendix D.2
 EXPONENTS = (0.03, 0.06, 0.1, 0.2, 0.35, 0.5, 0.8, 1.2)  # starts
 FLOORS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.99)  # starts of E, as shares of the lowest loss
 MOST_STARTS = 4  # of the grid, the best, are polished
+MOST_FITS = 4096  # of resamples kept by a ladder: some MB
 
 
 @dataclass(frozen=True)
@@ -105,10 +106,23 @@ def fit_law(budgets: Sequence[float], losses: Sequence[float], start: Law | None
         floor, log_a, alpha = parameters
         return np.log(floor + np.exp(log_a - alpha * x)) - np.log(values)
 
+    def slopes(parameters: np.ndarray) -> np.ndarray:
+        floor, log_a, alpha = parameters
+        above = np.exp(log_a - alpha * x)
+        return np.stack([np.ones_like(x), above, -x * above], axis=1) / (floor + above)[:, None]
+
     starts = [[start.E, math.log(start.A), start.alpha]] if start else _starts(x, values)
     bounds = ([0.0, -np.inf, 1e-4], [lowest * (1 - 1e-6), np.inf, 5.0])
     fits = [
-        optimize.least_squares(residuals, np.clip(s, bounds[0], bounds[1]), bounds=bounds, loss="huber", f_scale=HUBER)
+        optimize.least_squares(
+            residuals,
+            np.clip(s, bounds[0], bounds[1]),
+            cast(Any, slopes),  # scipy's types know the names of approximations alone
+            bounds=bounds,
+            method="dogbox",  # the costs of "trf" in a third of its time, measured on ladders of 4
+            loss="huber",
+            f_scale=HUBER,
+        )
         for s in starts
     ]
     best = min(fits, key=lambda fit: fit.cost)
@@ -142,48 +156,112 @@ def local_budget(budgets: Sequence[float], losses: Sequence[float], loss: float)
     return math.exp(log_budget) if log_budget < 700 else None  # e^709 is the largest float
 
 
+class Ladder:
+    """The baseline's losses (seeds, K) over budgets (K,), and the budget that it needs for a loss by any of its seeds.
+
+    From 4 budgets on through the fitted law, with fewer by local interpolation. Fits of resamples are kept, since
+    every rung asks for the same ones.
+    """
+
+    def __init__(self, budgets: Sequence[float], baseline: np.ndarray) -> None:
+        self.budgets = finite(budgets, "a compute multiplier")
+        self.losses = finite(baseline, "a compute multiplier", ndim=2, least=1)
+        if self.losses.shape[1] != self.budgets.size or len(np.unique(self.budgets)) != self.budgets.size:
+            raise ValueError(
+                f"a compute multiplier needs (seeds, {self.budgets.size}) losses at different budgets, "
+                f"got {self.losses.shape}"
+            )
+        many = self.budgets.size >= FEWEST_BUDGETS
+        self.law = fit_law(self.budgets.tolist(), self.losses.mean(axis=0).tolist()) if many else None
+        self._fits: dict[bytes, Law] = {}
+
+    @property
+    def method(self) -> str:
+        return "law" if self.law else "local"
+
+    def fit(self, rows: np.ndarray) -> Law:
+        """The law of some seeds."""
+        assert self.law is not None
+        if len(self._fits) > MOST_FITS:
+            self._fits.clear()
+        key = np.sort(rows).tobytes()
+        if key not in self._fits:
+            self._fits[key] = fit_law(self.budgets.tolist(), self.losses[rows].mean(axis=0).tolist(), self.law)
+        return self._fits[key]
+
+    def loss(self, rows: np.ndarray, budget: float) -> float:
+        """The baseline's loss at a budget of the ladder or between two."""
+        if self.law:
+            return self.fit(rows).loss(budget)
+        order = np.argsort(self.budgets)
+        means = self.losses[rows].mean(axis=0)[order]
+        return float(np.interp(math.log(budget), np.log(self.budgets[order]), means))
+
+    def needed(self, rows: np.ndarray, loss: float) -> float | None:
+        """The budget at which those seeds' mean has `loss`; None where there is none."""
+        if self.law:
+            return self.fit(rows).budget(loss)
+        return local_budget(self.budgets.tolist(), self.losses[rows].mean(axis=0).tolist(), loss)
+
+
 def multipliers(
-    budgets: Sequence[float], baseline: np.ndarray, arm: np.ndarray, confidence: float = 0.95
+    budgets: Sequence[float],
+    baseline: np.ndarray,
+    arm: np.ndarray,
+    confidence: float = 0.95,
+    spent: Sequence[float] | None = None,
 ) -> list[Multiplier]:
     """CM of an arm at each budget of the ladder, with an interval over whole seeds (of ln CM, exponentiated).
 
-    From 4 budgets on through the fitted law, with fewer by local interpolation. Refused beyond twice the ladder.
+    Refused beyond twice the ladder.
 
     Args:
         budgets: (K,) FLOPs; baseline, arm: (seeds, K) losses, the same seeds.
+        spent: (K,) FLOPs of the arm, where they are not the baseline's.
     """
-    c = finite(budgets, "a compute multiplier")
-    before, after = (finite(t, "a compute multiplier", ndim=2, least=1) for t in (baseline, arm))
-    if before.shape != after.shape or before.shape[1] != c.size or len(np.unique(c)) != c.size:
+    return multipliers_on(Ladder(budgets, baseline), arm, confidence, spent)
+
+
+def multipliers_on(
+    ladder: Ladder, arm: np.ndarray, confidence: float = 0.95, spent: Sequence[float] | None = None
+) -> list[Multiplier]:
+    """`multipliers` against a ladder that is there already, with the fits it has made."""
+    after = finite(arm, "a compute multiplier", ndim=2, least=1)
+    own = ladder.budgets if spent is None else finite(spent, "a compute multiplier")
+    if after.shape != ladder.losses.shape or own.shape != ladder.budgets.shape:
         raise ValueError(
-            f"a compute multiplier needs (seeds, {c.size}) losses of both arms, got {before.shape} and {after.shape}"
+            f"a compute multiplier needs (seeds, {ladder.budgets.size}) losses of both arms, got "
+            f"{ladder.losses.shape} and {after.shape}"
         )
-    law = fit_law(budgets, before.mean(axis=0).tolist()) if c.size >= FEWEST_BUDGETS else None
-    return [_multiplier(c, before, after, k, law, confidence) for k in range(c.size)]
+    return [
+        multiplier_of(ladder, lambda rows, k=k: float(after[rows, k].mean()), float(budget), confidence)
+        for k, budget in enumerate(own)
+    ]
 
 
-def _multiplier(
-    c: np.ndarray, before: np.ndarray, after: np.ndarray, k: int, law: Law | None, confidence: float
+def multiplier_of(
+    ladder: Ladder, loss_of: Callable[[np.ndarray], float], budget: float, confidence: float = 0.95
 ) -> Multiplier:
-    budget, method = float(c[k]), "law" if law else "local"
+    """CM of an arm that has the loss `loss_of` (from rows of seeds) for `budget` FLOPs."""
+    method, (low, high) = ladder.method, (float(ladder.budgets.min()), float(ladder.budgets.max()))
 
     def log_multiplier(rows: np.ndarray) -> float | None:
-        means, loss = before[rows].mean(axis=0).tolist(), float(after[rows, k].mean())
-        needed = fit_law(c.tolist(), means, law).budget(loss) if law else local_budget(c.tolist(), means, loss)
+        needed = ladder.needed(rows, loss_of(rows))
         return None if needed is None or needed <= 0 else math.log(needed / budget)
 
-    estimate = log_multiplier(np.arange(len(before)))
+    everyone = np.arange(len(ladder.losses))
+    estimate = log_multiplier(everyone)
     if estimate is None:
         reason = "the baseline's curve never reaches the arm's loss"
         return Multiplier(budget, None, None, method, f"{reason}; extend the ladder")
     needed = budget * math.exp(estimate)
-    if not c.min() / REACH <= needed <= c.max() * REACH:
+    if not low / REACH <= needed <= high * REACH:
         reason = f"the baseline would need {needed:.3g} FLOPs, beyond {REACH:g} times the ladder"
-        return Multiplier(budget, None, None, method, f"{reason} ({c.min():.3g} to {c.max():.3g}); extend the ladder")
-    interval: BootstrapInterval = over_seeds(log_multiplier, len(before), confidence)
+        return Multiplier(budget, None, None, method, f"{reason} ({low:.3g} to {high:.3g}); extend the ladder")
+    interval: BootstrapInterval = over_seeds(log_multiplier, len(everyone), confidence)
     if interval.ci is None:
         return Multiplier(budget, math.exp(estimate), None, f"{method}, {interval.method}", interval.reason)
-    ci = math.exp(interval.ci[0]), math.exp(min(700.0, interval.ci[1]))
+    ci = math.exp(max(-700.0, interval.ci[0])), math.exp(min(700.0, interval.ci[1]))
     return Multiplier(budget, math.exp(estimate), ci, f"{method}, {interval.method}")
 
 

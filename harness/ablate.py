@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from harness.cli import show
 from harness.cli.arguments import (
@@ -29,11 +30,13 @@ from harness.cli.arguments import (
 from harness.cli.boundary import run_command
 from harness.cli.design_flags import add_design_flags, baseline_name, family_of, study_seeds
 from harness.cli.prepare import check_tasks, choose_step_for, leave_nothing_behind, plan_for, prepare_data
+from harness.cli.regimes import declare_regimes, planned_by_time, run_regimes
 from harness.cli.run import LOG, Place, run_study
 from harness.engine.calibrate import scale_of
 from harness.engine.choose_scores import choose_scores
 from harness.engine.job import data_folder
 from harness.engine.study import study_record
+from harness.plan.match import MATCHES
 from harness.records.calibration import read_calibration, scale_key
 from harness.reporting.section import Material
 from harness.train.device import choose_device
@@ -51,7 +54,7 @@ def parser() -> Parser:
     p.add_argument("tokens", nargs="*", metavar="slot=variant", help=TOKENS_HELP)
     add_design_flags(p)
     add_model_flags(p)
-    add_study_flags(p)
+    add_study_flags(p, (*MATCHES, "time", "all"))
     add_score_flags(p)
     add_forecast_flags(p)
     add_place_flags(p)
@@ -87,21 +90,28 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
         if args.tasks is not None:
             check_tasks(scores, data, data_folder(place.store))
         step = choose_step_for(args, plan)
-    place = dataclasses.replace(place, step=step.step)
-    study = study_record(
-        plan,
-        data,
-        command=argv,
-        seeds=seeds,
-        margin=args.margin,
-        device=args.device,
-        scores=scores.names,
-        looks=args.looks,
-        step=step.step,
-        family=family_of(args),
-        screen=args.screen,
-    )
-    folder = place.out / study.name
+        place = dataclasses.replace(place, step=step.step)
+        timing: dict[str, Any] = {}
+        if args.match == "time":
+            plan, timing = planned_by_time(plan, data, place)
+        study = study_record(
+            plan,
+            data,
+            command=argv,
+            seeds=seeds,
+            margin=args.margin,
+            device=args.device,
+            scores=scores.names,
+            looks=args.looks,
+            step=step.step,
+            family=family_of(args),
+            screen=args.screen,
+            also=["all regimes"] if args.match == "all" else [],
+        )
+        folder = place.out / study.name
+        study, regimes = dataclasses.replace(study, timing=timing), None
+        if args.match == "all":
+            study, regimes = declare_regimes(study, plan, data, scores, place)
     print(f"{show.plan_text(study)}\n{step.step} steps: {step.reason}", file=sys.stderr)
     known = read_calibration(place.store, scale_key(scale_of(plan.baseline, plan.recipe, data.sha256)))
     print(show.forecast_text(known, study, place.num_workers, args.effect, args.power), file=sys.stderr)
@@ -109,6 +119,8 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
         material = Material(study, [], [])
     else:
         material = run_study(study, plan, data, scores, place)
+        if regimes is not None:
+            material = run_regimes(material, regimes, data, scores, place)
         text = show.verdict_text(material, folder, time.monotonic() - started)
         print(text, file=sys.stderr if args.json else sys.stdout)
     if args.json:

@@ -13,11 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from harness.analyse.looks import compare_study
 from harness.analyse.sentences import headline, verdict_sentence
 from harness.records.store import StoreError
-from harness.records.study import read_measurements, read_study
-from harness.reporting.section import Material
+from harness.reporting.material import read_material
 from harness.reporting.write import write_report
 from variants.errors import UserError
 
@@ -26,20 +24,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0, or 2 for bad input, or 1 when the disk refuses."""
     try:
         folder = Path(_parser().parse_args(argv).folder)
-        study, runs = read_study(folder)
-        comparisons = compare_study(study, runs)
-        report = write_report(folder, Material(study, runs, comparisons, read_measurements(folder)))
+        material = read_material(folder)
+        report = write_report(folder, material)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except StoreError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    for comparison in comparisons:
+    for comparison in material.comparisons:
         print(verdict_sentence(comparison))
         print(f"  {comparison.reason}")
-    if not comparisons:
-        print(headline(study, comparisons))
+    if not material.comparisons:
+        print(headline(material.study, material.comparisons))
     print(f"report: {report}")
     return 0
 

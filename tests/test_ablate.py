@@ -10,6 +10,7 @@ import pytest
 
 from harness.ablate import main
 from harness.records.study import read_study
+from harness.report import main as rebuild
 
 
 def test_one_arm_end_to_end(tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -41,6 +42,48 @@ def test_commas_cross_and_the_baseline_is_no_arm(tiny_flags: list[str], capsys: 
     assert main(["norm=rms,layer", "activation=relu,gelu", "--dry-run", "--json", *tiny_flags]) == 0
     arms = [arm["name"] for arm in json.loads(capsys.readouterr().out)["arms"]]
     assert arms == ["gpt2", "norm=rms activation=relu", "norm=rms", "activation=relu"]
+
+
+def test_every_regime_in_one_study(tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One contrast under all regimes: the verdict is that of equal FLOPs, the baseline is trained once."""
+    flags = [*tiny_flags, "--steps", "300", "--match", "all", "--json"]
+    assert main(["activation=swiglu", *flags]) == 0
+    first = json.loads(capsys.readouterr().out)
+    rows = {row["regime"]: row for row in first["regimes"]["rows"]}
+    assert list(rows) == ["flops", "params", "tokens", "time"]
+    assert [arm["name"] for arm in first["arms"]] == ["gpt2", "activation=swiglu"]
+    assert all(row["comparison"]["num_seeds"] == 2 for row in rows.values())
+    assert rows["flops"]["comparison"]["mean_difference"] == first["comparisons"][0]["mean_difference"]
+    beside = first["regimes"]["runs"]
+    assert {run["key"] for run in beside if run["arm"] == "gpt2"} == {
+        run["key"] for run in first["runs"] if run["arm"] == "gpt2"
+    }
+    assert all(run["reused"] for run in beside if run["arm"] == "gpt2")
+    step = next(arm for arm in first["regimes"]["timing"]["arms"] if arm["arm"] == "activation=swiglu")["relative"]
+    assert rows["time"]["record"]["num_tokens"] / 64 * step == pytest.approx(300, rel=0.005)
+    folder = Path(first["study"]["folder"])
+    report = (folder / "report.md").read_text()
+    assert "## Matching regimes" in report
+    registered = read_study(folder)[0].registration
+    assert "Holm over all of them" in registered["families"][1]
+
+    (tmp_path / "out" / "store" / "timings").rename(tmp_path / "elsewhere")
+    assert main(["activation=swiglu", *flags]) == 0, "a study that was begun keeps the timing it was planned with"
+    second = json.loads(capsys.readouterr().out)
+    assert second["regimes"]["timing"] == first["regimes"]["timing"]
+    assert all(run["reused"] for run in (*second["runs"], *second["regimes"]["runs"]))
+    assert rebuild([str(folder)]) == 0
+    assert (folder / "report.md").read_text().count("trained before this was registered") <= 1
+
+
+def test_equal_seconds_alone(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    argv = ["norm=rms", *tiny_flags, "--steps", "400", "--match", "time", "--dry-run", "--json"]
+    assert main(argv) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert first["study"]["match"] == "time"
+    assert abs(first["arms"][1]["mismatch"]) <= 0.005
+    assert main(argv) == 0
+    assert json.loads(capsys.readouterr().out)["arms"] == first["arms"], "the plan is reproducible"
 
 
 def test_one_seed_gives_no_verdict(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +144,7 @@ def test_the_balance_of_experts_is_recorded(tiny_flags: list[str], capsys: pytes
         (["norm=rms", "--tokenizer", "bpe:9"], "257"),
         (["norm=rms", "--tokenizer", "wordpiece"], "bpe:VOCAB"),
         (["norm=rms", "--data", "nowhere"], "nowhere"),
-        (["norm=rms", "--match", "time"], "invalid choice"),
+        (["norm=rms", "--match", "memory"], "invalid choice"),
         (["norm=rms", "--device", "abacus"], "abacus"),
         (["norm=rms", "--wibble"], "wibble"),
         (["position=rope", "--size", "1x6", "--heads", "2"], "in pairs"),

@@ -138,7 +138,15 @@ def summary(study: StudyRecord, runs: Sequence[StudyRun]) -> str:
 
 def setup_card(study: StudyRecord, runs: Sequence[StudyRun]) -> list[tuple[str, str]]:
     """What was held equal: one (what, value) a line."""
-    matched = {"flops": "training FLOPs", "params": "parameters", "tokens": "training tokens"}
+    matched = {
+        "flops": "training FLOPs",
+        "params": "parameters",
+        "active-params": "parameters that a token uses",
+        "total-params": "all parameters",
+        "tokens": "training tokens",
+        "time": "measured seconds of training",
+        "all": "each arm by what its name says",
+    }
     return [
         ("question", f"{count(len(study.arms) - 1, 'arm')} against {study.baseline}"),
         ("matched by", matched.get(study.match, study.match)),

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.engine.choose_scores import DEFAULT_SCORES, MEASUREMENTS
 from harness.engine.engines import ENGINES
 from harness.engine.scorers import SCORERS
+from harness.plan.match import MATCHES
 from harness.spec.presets import PRESETS
 from harness.spec.recipe import Recipe
 from harness.spec.sizes import SIZES
@@ -26,6 +27,16 @@ DEFAULT_SEEDS = 8
 
 DEFAULT_MARGIN = 0.01
 """Nats per byte under which a difference does not matter (definitions 3.5: about 1 % of perplexity)."""
+
+MATCH_HELP = {
+    "flops": "training FLOPs of a run",
+    "params": "parameters and tokens",
+    "active-params": "those that a token uses, and tokens",
+    "total-params": "all parameters, and tokens, the same as params",
+    "tokens": "tokens and d_ff",
+    "time": "seconds of training, as measured here first",
+    "all": "each of these in turn, in one table; the verdict is that of flops",
+}
 
 TOKENS_HELP = (
     "what is compared: slot=variant, e.g. norm=rms; several tokens make one joint arm, commas several arms "
@@ -101,8 +112,12 @@ def add_model_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_study_flags(parser: argparse.ArgumentParser) -> None:
-    """Data, budget and statistics of a study."""
+def add_study_flags(parser: argparse.ArgumentParser, matches: Sequence[str] = MATCHES) -> None:
+    """Data, budget and statistics of a study.
+
+    Args:
+        matches: what `--match` takes.
+    """
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data",
@@ -126,8 +141,8 @@ def add_study_flags(parser: argparse.ArgumentParser) -> None:
     budget.add_argument(
         "--match",
         default="flops",
-        choices=("flops", "params", "tokens"),
-        help="what is equal in all arms: training FLOPs of a run; parameters and tokens; or tokens and d_ff. "
+        choices=tuple(matches),
+        help=f"what is equal in all arms: {'; '.join(f'{name}: {MATCH_HELP[name]}' for name in matches)}; "
         "default %(default)s",
     )
     recipe = Recipe()

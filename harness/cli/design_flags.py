@@ -121,6 +121,11 @@ def study_seeds(args: argparse.Namespace) -> range:
             raise UserError(f"{flag} drops arms, and --design {','.join(kinds)} needs them all; leave one of them out")
     if args.family == "dunnett" and not {"path", "leave-one-out"}.isdisjoint(kinds):
         raise UserError(f"--family dunnett compares with one baseline, --design {','.join(kinds)} does not; use max-t")
+    if args.match == "all" and (args.screen or args.explore or not set(kinds) <= set(STOPPING)):
+        raise UserError(
+            f"--match all judges each arm against the baseline under every regime; use --design {' or '.join(STOPPING)}"
+            ", without --screen and --explore"
+        )
     seeds = seeds_of(args)
     if args.screen:
         seeds = range(len(seeds) + (0 if args.seeds else args.screen))

@@ -65,9 +65,20 @@ class Place:
         )
 
 
-def run_study(study: StudyRecord, plan: Plan, data: TokenizedData, scores: ChosenScores, place: Place) -> Material:
-    """Everything from the plan to the written report; what the store has is neither trained nor scored again."""
-    store, folder = RunStore(place.store), place.out / study.name
+def run_study(
+    study: StudyRecord,
+    plan: Plan,
+    data: TokenizedData,
+    scores: ChosenScores,
+    place: Place,
+    folder: Path | None = None,
+) -> Material:
+    """Everything from the plan to the written report; what the store has is neither trained nor scored again.
+
+    Args:
+        folder: of a study that belongs to another one; else its own.
+    """
+    store, folder = RunStore(place.store), folder or place.out / study.name
     study = as_registered(folder, study)
     tasks = tasks_of(
         plan,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ from harness.analyse.calibration import forecast
 from harness.analyse.comparison import Comparison, compare
 from harness.analyse.comparison import to_json as comparison_json
 from harness.analyse.quantities import change
+from harness.analyse.regimes import to_json as regime_json
+from harness.analyse.regimes import verdicts
 from harness.analyse.scores import SCORES, Score, scores_of
 from harness.analyse.sentences import verdict_sentence
 from harness.analyse.text import count, interval, number, signed
 from harness.analyse.throughput import timings
 from harness.records.calibration import CalibrationRecord
-from harness.records.record import StudyRecord, StudyRun, to_json
+from harness.records.record import RegimeRecord, StudyRecord, StudyRun, to_json
 from harness.records.sweep import SweepRecord
 from harness.reporting.section import Material
+from harness.reporting.sections.regimes import rows_of
 from variants import registry
 
 
@@ -51,7 +55,15 @@ def plan_text(study: StudyRecord) -> str:
             f"  {arm.name:<{width}}  {arm.num_params['total']:>11,} parameters  d_ff {arm.spec['d_ff']:>5}  "
             f"{arm.num_steps:>7,} steps  {arm.training_flops:.4e} FLOPs  {left}"
         )
+    lines += [f"  {regime_text(record)}" for record in study.regimes if record.regime != "flops" or record.refused]
     return "\n".join(lines)
+
+
+def regime_text(record: RegimeRecord) -> str:
+    """An arm under a regime in a line of the plan."""
+    if record.num_tokens is None or record.mismatch is None:
+        return f"{record.name}: {record.refused}"
+    return f"{record.name}: d_ff {record.d_ff}, {record.num_tokens:,} tokens, mismatch {record.mismatch:+.3%}"
 
 
 def forecast_text(
@@ -72,7 +84,9 @@ def verdict_text(material: Material, folder: Path, seconds: float) -> str:
     lines = [""]
     for comparison in comparisons:
         lines += [verdict_sentence(comparison), f"  {comparison.reason}", *score_lines(material, comparison.arm)]
-    if not comparisons:
+    for verdict in verdicts(rows_of(material)):
+        lines += [verdict.words, f"  {verdict.standings}"]
+    if not comparisons and not study.regimes:
         lines.append(f"{study.baseline} is the only arm, so there is nothing to compare")
     for name in (arm.name for arm in study.arms):
         scores = [r.record.scores for r in runs if r.arm == name and r.record.status == "finished"]
@@ -137,7 +151,21 @@ def document(material: Material, folder: Path) -> dict[str, Any]:
         "arms": [to_json(arm) for arm in study.arms],
         "runs": [_run(run) for run in material.runs],
         "comparisons": [comparison_json(c) for c in material.comparisons],
+        "regimes": _regimes(material),
         "measurements": {m.name: to_json(m) for m in material.measurements},
+    }
+
+
+def _regimes(material: Material) -> dict[str, Any] | None:
+    """The rows of the table of regimes, the verdict over them, and the timing they rest on; None for one regime."""
+    rows = rows_of(material)
+    if not rows:
+        return None
+    return {
+        "rows": [regime_json(row) for row in rows],
+        "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts(rows)],
+        "timing": material.study.timing,
+        "runs": [] if material.regimes is None else [_run(run) for run in material.regimes.runs],
     }
 
 

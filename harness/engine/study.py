@@ -157,11 +157,13 @@ def study_record(
     step: StepKind = "eager",
     family: str = "holm",
     screen: int = 0,
+    also: Sequence[Any] = (),
 ) -> StudyRecord:
     """Everything decided before the first run. The name is made from what is compared and on what.
 
     Args:
         family, screen: how the level is shared among the arms, and how many seeds only choose which of them go on.
+        also: what else was decided that makes it another study, as plain data.
     """
     arms = [arm_record(arm, plan) for arm in plan.arms]
     content = [[a.spec, a.num_steps, *([a.recipe] if a.recipe else [])] for a in arms]
@@ -172,6 +174,7 @@ def study_record(
     decided += [{"screen": screen}] if screen else []
     design = plan.design.to_json(plan.baseline.name) if plan.design is not None else {}
     decided += [design] if design else []
+    decided += also
     digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:8]
     names = "--".join(a.name for a in arms[1:]) or plan.baseline.name
     if design:

@@ -1,10 +1,15 @@
 """Give every arm the baseline's budget: solve the FFN width, then the number of steps; say what is left over.
 
-| --match | equal                           | solved                              |
-|---------|---------------------------------|-------------------------------------|
-| flops   | training FLOPs of the whole run | d_ff to FLOPs per token, then steps |
-| params  | total parameters, and tokens    | d_ff                                |
-| tokens  | tokens, and d_ff                | nothing                             |
+| --match       | equal                                 | solved                                     |
+|---------------|---------------------------------------|--------------------------------------------|
+| flops         | training FLOPs of the whole run       | d_ff to FLOPs per token, then steps        |
+| params        | total parameters, and tokens          | d_ff                                       |
+| total-params  | the same, as a mixture's row names it | d_ff                                       |
+| active-params | parameters a token uses, and tokens   | d_ff                                       |
+| tokens        | tokens, and d_ff                      | nothing                                    |
+| time          | measured seconds of training          | d_ff to FLOPs per token, then steps        |
+
+`time` needs measured steps: harness/plan/regimes.py.
 """
 
 from __future__ import annotations
@@ -17,7 +22,13 @@ from harness.spec.spec import Spec
 from harness.spec.tokens import Arm
 from variants.errors import UserError
 
-Match = Literal["flops", "params", "tokens"]
+Match = Literal["flops", "params", "active-params", "total-params", "tokens", "time"]
+
+MATCHES: tuple[Match, ...] = ("flops", "params", "active-params", "total-params", "tokens")
+"""Those that need nothing measured."""
+
+QUANTITIES = {"params": "total_params", "total-params": "total_params", "active-params": "active_params"}
+"""What of a ledger is equal, by regime of parameters."""
 
 TOLERANCE = 0.005
 """Largest mismatch of the matched quantity, as a share of the baseline's (definitions 3.1: 0.5 %)."""
@@ -75,8 +86,9 @@ def match_arm(arm: Arm, baseline: PlannedArm, match: Match) -> PlannedArm:
     if match == "tokens":
         ledger = count(with_width(arm.spec, baseline.ledger.spec.d_ff))
         return PlannedArm(arm.name, ledger, baseline.num_steps, baseline.tokens_per_step, 0.0)
-    if match == "params":
-        return _match_params(arm, baseline)
+    if match in QUANTITIES:
+        return _match_params(arm, baseline, QUANTITIES[match])
+    assert match == "flops", f"{match} is matched by harness/plan/regimes.py"
     return _match_flops(arm, baseline)
 
 
@@ -94,16 +106,18 @@ def _match_flops(arm: Arm, baseline: PlannedArm) -> PlannedArm:
     return PlannedArm(arm.name, ledger, num_steps, baseline.tokens_per_step, mismatch)
 
 
-def _match_params(arm: Arm, baseline: PlannedArm) -> PlannedArm:
+def _match_params(arm: Arm, baseline: PlannedArm, quantity: str) -> PlannedArm:
+    target = getattr(baseline.ledger, quantity)
     mismatch, ledger = 0.0, baseline.ledger
     for multiple in MULTIPLES:
-        ledger = solve_width(arm, baseline, "total_params", multiple)
-        mismatch = ledger.total_params / baseline.ledger.total_params - 1
+        ledger = solve_width(arm, baseline, quantity, multiple)
+        mismatch = getattr(ledger, quantity) / target - 1
         if abs(mismatch) <= TOLERANCE:
             return PlannedArm(arm.name, ledger, baseline.num_steps, baseline.tokens_per_step, mismatch)
+    what = quantity.replace("_params", " parameters").removeprefix("total ")
     raise UserError(
-        f"{arm.name} cannot be matched: with d_ff = {ledger.spec.d_ff} it has {ledger.total_params:,} parameters, "
-        f"{mismatch:+.2%} of the baseline's {baseline.ledger.total_params:,} (tolerance {TOLERANCE:.1%}); "
+        f"{arm.name} cannot be matched: with d_ff = {ledger.spec.d_ff} it has {getattr(ledger, quantity):,} {what}, "
+        f"{mismatch:+.2%} of the baseline's {target:,} (tolerance {TOLERANCE:.1%}); "
         "choose other options, a larger --size, or --match flops"
     )
 

@@ -32,6 +32,25 @@ class ArmRecord:
 
 
 @dataclass(frozen=True)
+class RegimeRecord:
+    """An arm under one matching regime; `refused` says why it could not be matched, and then the numbers are None.
+
+    `mismatch` is of what the regime makes equal, as in `ArmRecord`; beyond `tolerance` nothing is ranked.
+    """
+
+    arm: str
+    regime: str
+    name: str  # of the arm in its study: this one for equal FLOPs, that in the folder `regimes` for the others
+    refused: str
+    tolerance: float
+    mismatch: float | None = None
+    d_ff: int | None = None
+    num_params: dict[str, int] | None = None
+    num_tokens: int | None = None
+    training_flops: float | None = None
+
+
+@dataclass(frozen=True)
 class StudyRecord:
     """The question and everything decided before the first run."""
 
@@ -39,7 +58,7 @@ class StudyRecord:
     command: list[str]  # argv that reproduces it
     created: str  # ISO 8601, UTC
     baseline: str  # name of the baseline arm
-    match: Literal["flops", "params", "tokens"]
+    match: Literal["flops", "params", "active-params", "total-params", "tokens", "time", "all"]
     budget: float  # training FLOPs a run
     margin: float  # nats per byte
     seeds: list[int]
@@ -49,6 +68,8 @@ class StudyRecord:
     arms: list[ArmRecord]  # the baseline first
     registration: dict[str, Any] = field(default_factory=dict)  # what was decided, and its sha256; see registration.py
     design: dict[str, Any] = field(default_factory=dict)  # factors and cells of spec/designs.py; empty for a joint one
+    regimes: list[RegimeRecord] = field(default_factory=list)  # of --match all, arm by arm, equal FLOPs first
+    timing: dict[str, Any] = field(default_factory=dict)  # the measured steps behind a plan by wall clock; timing.py
     schema_version: int = SCHEMA_VERSION
 
 

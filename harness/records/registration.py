@@ -99,6 +99,12 @@ def _effects(design: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def extended(registration: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """The registration with more decided, under a digest of the whole."""
+    body = {name: value for name, value in (registration | more).items() if name != "sha256"}
+    return {**body, "sha256": digest_of(body)}
+
+
 def digest_of(registration: dict[str, Any]) -> str:
     """SHA-256 of what is registered, its own digest left out."""
     body = {name: value for name, value in registration.items() if name != "sha256"}

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.records.atomic import StoreError, write_text
-from harness.records.record import ArmRecord, RunRecord, StudyRecord, StudyRun, to_json
+from harness.records.record import ArmRecord, RegimeRecord, RunRecord, StudyRecord, StudyRun, to_json
 from harness.records.score import Measurement, ScoreRecord, score_from_json
 from harness.records.seal import seal, unseal
+from harness.records.timing import TimingRecord, timing_from_json
 from variants.errors import UserError
 
 
@@ -84,7 +85,8 @@ def read_study(folder: Path | str) -> tuple[StudyRecord, list[StudyRun]]:
     path = folder / "study.json"
     body = unseal(_read(path), str(path))
     try:
-        study = StudyRecord(**{**body, "arms": [ArmRecord(**arm) for arm in body["arms"]]})
+        regimes = [RegimeRecord(**regime) for regime in body.get("regimes", ())]  # studies of before have none
+        study = StudyRecord(**{**body, "arms": [ArmRecord(**arm) for arm in body["arms"]], "regimes": regimes})
     except (KeyError, TypeError) as error:
         raise UserError(f"{path} is not a study record ({error}); give the folder of a study") from error
     runs = _read_runs(folder)
@@ -103,6 +105,17 @@ def as_registered(folder: Path | str, study: StudyRecord) -> StudyRecord:
         return study
     before = unseal(_read(path), str(path))
     return dataclasses.replace(study, created=before["created"], registration=before.get("registration", {}))
+
+
+def begun_with(folder: Path | str) -> TimingRecord | None:
+    """The timing that the study in `folder` was planned with; None where it was not begun, or nothing was timed.
+
+    Raises:
+        UserError: there is a study.json, and it is damaged or edited.
+    """
+    path = Path(folder) / "study.json"
+    timing = unseal(_read(path), str(path)).get("timing") if path.exists() else None
+    return timing_from_json(timing) if timing else None
 
 
 def _read(path: Path) -> bytes:

@@ -18,7 +18,7 @@ from harness.records.record import StudyRecord, StudyRun
 from harness.reporting.figures.curves import loss_curves
 from harness.reporting.figures.forest import forest_plot
 from harness.reporting.section import Drawing, Grid, Material, Section
-from harness.reporting.sections import SECTIONS
+from harness.reporting.sections import SECTIONS, regimes
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def page(material: Material) -> Page:
         _training_loss(study, runs),
     ]
     return Page(
-        headline=headline(study, comparisons),
+        headline=regimes.headline(material) or headline(study, comparisons),
         study=study.name,
         created=study.created,
         summary=tables.summary(study, runs),

@@ -12,12 +12,15 @@ from harness.records.score import Measurement
 
 @dataclass(frozen=True)
 class Material:
-    """What a report is made of. `comparisons` are of the primary score, one an arm."""
+    """What a report is made of. `comparisons` are of the primary score, one an arm. `regimes` is the study of the same
+    arms matched otherwise, where there is one.
+    """
 
     study: StudyRecord
     runs: Sequence[StudyRun]
     comparisons: Sequence[Comparison]
     measurements: Sequence[Measurement] = ()
+    regimes: Material | None = None
 
     def measurement(self, name: str) -> Measurement | None:
         """The measurement of that name, None when it was not made."""

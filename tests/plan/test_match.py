@@ -57,6 +57,18 @@ def test_params_match_within_tolerance(tokens: list[str]) -> None:
     assert planned.num_tokens == first.num_tokens
 
 
+@pytest.mark.parametrize("tokens", [["norm=rms"], ["ffn=moe"], ["ffn=moe", "ffn.top_k=1"]])
+def test_a_mixture_has_two_kinds_of_parameters(tokens: list[str]) -> None:
+    first = baseline()
+    active = match_arm(arm(*tokens), first, "active-params")
+    total = match_arm(arm(*tokens), first, "total-params")
+    assert abs(active.ledger.active_params / first.ledger.active_params - 1) <= TOLERANCE
+    assert abs(total.ledger.total_params / first.ledger.total_params - 1) <= TOLERANCE
+    assert active.num_tokens == total.num_tokens == first.num_tokens
+    assert total == match_arm(arm(*tokens), first, "params")
+    assert (active.ledger.spec.d_ff == total.ledger.spec.d_ff) == ("ffn=moe" not in tokens)
+
+
 def test_tokens_match_keeps_the_width() -> None:
     first = baseline()
     planned = match_arm(arm("activation=swiglu"), first, "tokens")

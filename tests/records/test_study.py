@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from harness.records.example import example_run, example_runs, example_study
-from harness.records.record import StudyRecord, StudyRun
+from harness.records.record import RegimeRecord, StudyRecord, StudyRun
 from harness.records.score import Measurement, ScoreRecord, Value
+from harness.records.seal import seal, unseal
 from harness.records.study import read_measurements, read_study, write_measurement, write_study
 from variants.errors import UserError
 
@@ -30,6 +31,17 @@ def test_a_study_comes_back_as_it_was_written(tmp_path: Path, study: StudyRecord
     assert read_study(tmp_path / "new" / "folder") == (study, runs)
     lines = (tmp_path / "new" / "folder" / "runs.jsonl").read_text().splitlines()
     assert [json.loads(line)["arm"] for line in lines] == ["gpt2", "gpt2", "norm=rms", "norm=rms"]
+
+
+def test_regimes_come_back_and_studies_of_before_have_none(tmp_path: Path, study: StudyRecord) -> None:
+    rows = [RegimeRecord("norm=rms", "time", "norm=rms @time", "a step is too long", 0.005)]
+    regimes = dataclasses.replace(study, regimes=rows)
+    write_study(tmp_path, regimes, [])
+    assert read_study(tmp_path)[0] == regimes
+    body = unseal((tmp_path / "study.json").read_text(), "study.json")
+    old = {name: value for name, value in body.items() if name not in ("regimes", "timing")}
+    (tmp_path / "study.json").write_text(json.dumps(seal(old)))
+    assert read_study(tmp_path)[0] == study
 
 
 def test_a_study_may_have_no_run_yet(tmp_path: Path, study: StudyRecord) -> None:

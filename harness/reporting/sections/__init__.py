@@ -14,12 +14,14 @@ from harness.reporting.sections import (
     pareto,
     position,
     profile,
+    regimes,
     registration,
     scores,
     throughput,
 )
 
 SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    regimes.section,
     scores.section,
     lmeval.section,
     position.section,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness.ablate import main
+from harness.engine import timing
 from harness.records.study import read_study
 from harness.report import main as rebuild
 
@@ -44,8 +45,11 @@ def test_commas_cross_and_the_baseline_is_no_arm(tiny_flags: list[str], capsys: 
     assert arms == ["gpt2", "norm=rms activation=relu", "norm=rms", "activation=relu"]
 
 
-def test_every_regime_in_one_study(tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_regime_in_one_study(
+    tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """One contrast under all regimes: the verdict is that of equal FLOPs, the baseline is trained once."""
+    monkeypatch.setattr(timing, "PRECISE", 1e9)
     flags = [*tiny_flags, "--steps", "300", "--match", "all", "--json"]
     assert main(["activation=swiglu", *flags]) == 0
     first = json.loads(capsys.readouterr().out)
@@ -76,7 +80,10 @@ def test_every_regime_in_one_study(tiny_flags: list[str], tmp_path: Path, capsys
     assert (folder / "report.md").read_text().count("trained before this was registered") <= 1
 
 
-def test_equal_seconds_alone(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_equal_seconds_alone(
+    tiny_flags: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "PRECISE", 1e9)
     argv = ["norm=rms", *tiny_flags, "--steps", "400", "--match", "time", "--dry-run", "--json"]
     assert main(argv) == 0
     first = json.loads(capsys.readouterr().out)
@@ -145,6 +152,7 @@ def test_the_balance_of_experts_is_recorded(tiny_flags: list[str], capsys: pytes
         (["norm=rms", "--tokenizer", "wordpiece"], "bpe:VOCAB"),
         (["norm=rms", "--data", "nowhere"], "nowhere"),
         (["norm=rms", "--match", "memory"], "invalid choice"),
+        (["norm=rms", "activation=relu", "--match", "all", "--design", "path"], "against the baseline under every"),
         (["norm=rms", "--device", "abacus"], "abacus"),
         (["norm=rms", "--wibble"], "wibble"),
         (["position=rope", "--size", "1x6", "--heads", "2"], "in pairs"),

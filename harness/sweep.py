@@ -43,7 +43,7 @@ from harness.train.device import choose_device
 from variants.errors import UserError
 
 FRESH_SEED = 1000
-"""First of the seeds that the winner is judged on; trials never use them."""
+"""The seeds that the winner is judged on begin so far above the trials' own, which therefore is never one of them."""
 
 
 def parser() -> Parser:
@@ -171,7 +171,7 @@ def confirm(
     record, plan = confirmation_plan(sweep, record)
     if plan is None:
         return record, None
-    seeds = seeds_of(args, FRESH_SEED)
+    seeds = seeds_of(args, sweep.seed + FRESH_SEED)
     study = study_record(
         plan, data, command=record.command, seeds=seeds, margin=args.margin, device=args.device, looks=args.looks
     )

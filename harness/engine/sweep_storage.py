@@ -34,6 +34,9 @@ HEARTBEAT_SECONDS = 60
 MOST_RETRIES = 3
 """Times that a trial lost with its worker is tried again."""
 
+SQLITE_SECONDS = 60
+"""How long a process waits for others to finish writing SQLite's file. Assumption: longer than any busy disk takes."""
+
 SAMPLERS = {
     "tpe": optuna.samplers.TPESampler,
     "random": optuna.samplers.RandomSampler,
@@ -88,6 +91,7 @@ def open_storage(url: str) -> BaseStorage:
         with _quiet():
             return RDBStorage(
                 url,
+                engine_kwargs={"connect_args": {"timeout": SQLITE_SECONDS}} if url.startswith("sqlite") else {},
                 heartbeat_interval=HEARTBEAT_SECONDS,
                 heartbeat_stale_trial_callback=RetryHeartbeatStaleTrialCallback(max_retry=MOST_RETRIES),
             )
@@ -121,6 +125,18 @@ def settled(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
     return [t for t in trials if t.state in ended or (t.state == TrialState.FAIL and "reason" in t.user_attrs)]
 
 
+def locks_folder(url: str, folder: Path) -> Path:
+    """Where workers register: beside a journal, so that other machines see them too, else in the sweep's folder."""
+    return Path(f"{url.removeprefix(JOURNAL)}.workers") if url.startswith(JOURNAL) else folder / "workers"
+
+
+def is_open(study: optuna.Study, num_trials: int) -> bool:
+    """Whether there is a trial left to begin: those that are settled and those that run are fewer than are wanted."""
+    trials = study.get_trials(deepcopy=False)
+    running = sum(trial.state == TrialState.RUNNING for trial in trials)
+    return len(settled(trials)) + running < num_trials
+
+
 @contextlib.contextmanager
 def registered(folder: Path) -> Iterator[str]:
     """A name for a worker, and a lock that the system lets go of when the worker is gone, however it went."""
@@ -143,9 +159,21 @@ def give_back_lost(study: optuna.Study, folder: Path) -> int:
             study.tell(trial.number, state=TrialState.FAIL)
             attempts = trial.user_attrs.get("attempts", 1)
             if attempts <= MOST_RETRIES:
-                study.enqueue_trial(trial.params, user_attrs={"attempts": attempts + 1, "again": trial.number})
+                _queue_again(study, trial, attempts + 1)
             lost += 1
     return lost
+
+
+def give_back_stopped(study: optuna.Study, worker: str) -> None:
+    """Queue again the trial that a worker was told to leave: its run goes on from its checkpoint."""
+    trials = study.get_trials(deepcopy=False, states=(TrialState.FAIL,))
+    mine = [t for t in trials if t.user_attrs.get("worker") == worker and "reason" not in t.user_attrs]
+    if mine:
+        _queue_again(study, mine[-1], mine[-1].user_attrs.get("attempts", 1))
+
+
+def _queue_again(study: optuna.Study, trial: FrozenTrial, attempts: int) -> None:
+    study.enqueue_trial(trial.params, user_attrs={"attempts": attempts, "again": trial.number})
 
 
 def _is_gone(lock: Path) -> bool:

@@ -18,7 +18,7 @@ from harness.data.dataset import TokenizedData
 from harness.engine.objectives import parse_objectives
 from harness.engine.study import slug
 from harness.engine.sweep import Sweep, planned
-from harness.engine.sweep_storage import make_pruner, make_sampler, opened, settled
+from harness.engine.sweep_storage import locks_folder, make_pruner, make_sampler, opened, settled
 from harness.engine.sweep_worker import ORDERS, WorkerOrders
 from harness.engine.sweep_workers import run_workers
 from harness.plan.match import plan_baseline
@@ -85,7 +85,10 @@ def search(sweep: Sweep, how: Search, out: Path, num_workers: int, say: Callable
         if not before:
             study.enqueue_trial(_baseline_values(sweep))
         say(f"{name}: {how.num_trials} trials, {len(settled(before))} of them before; {url.rsplit('@', 1)[-1]}")
-        run_workers(study, folder, num_workers, how.num_trials, lambda trial: say(trial_text(trial, how.num_trials)))
+        locks = locks_folder(url, folder)
+        run_workers(
+            study, folder, locks, num_workers, how.num_trials, lambda trial: say(trial_text(trial, how.num_trials))
+        )
         return [_trial(trial) for trial in settled(study.get_trials())]
 
 

@@ -17,17 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.trial import TrialState
+from optuna.exceptions import StorageInternalError
 
 from harness.engine.job import failed
 from harness.engine.objectives import parse_objectives
 from harness.engine.sweep import Sweep, TrialFailedError, job_of, run_trial, suggest
-from harness.engine.sweep_storage import make_pruner, make_sampler, opened, registered, settled
+from harness.engine.sweep_storage import (
+    give_back_stopped,
+    is_open,
+    locks_folder,
+    make_pruner,
+    make_sampler,
+    opened,
+    registered,
+)
 from harness.records.store import RunStore, StoreError
 from harness.train.device import choose_device, prepare_process
 
 ORDERS = "worker.json"
-LOCKS = "workers"
 
 STORE_BROKE = 3
 """Exit code: the store or the storage cannot be written, so another worker would fare no better."""
@@ -60,7 +67,7 @@ def main(argv: list[str]) -> int:
     threading.Thread(target=_until_stdin_ends, args=(stop,), daemon=True).start()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     prepare_process(choose_device(orders.sweep.device))
-    with opened(orders.storage) as storage, registered(folder / LOCKS) as name:
+    with opened(orders.storage) as storage, registered(locks_folder(orders.storage, folder)) as name:
         study = optuna.load_study(
             study_name=orders.study_name,
             storage=storage,
@@ -68,22 +75,17 @@ def main(argv: list[str]) -> int:
             pruner=make_pruner(orders.pruner),
         )
         try:
-            while not stop.is_set() and _more(study, orders.num_trials):
+            while not stop.is_set() and is_open(study, orders.num_trials):
                 study.optimize(
                     lambda trial: _objective(trial, orders.sweep, name, stop), n_trials=1, catch=(TrialFailedError,)
                 )
         except KeyboardInterrupt:
+            give_back_stopped(study, name)
             return 0
         except (StoreError, OSError) as error:
             print(f"{orders.sweep.store}: {error}", file=sys.stderr)
             return STORE_BROKE
     return 0
-
-
-def _more(study: optuna.Study, num_trials: int) -> bool:
-    trials = study.get_trials(deepcopy=False)
-    running = sum(trial.state == TrialState.RUNNING for trial in trials)
-    return len(settled(trials)) + running < num_trials
 
 
 def _objective(trial: optuna.Trial, sweep: Sweep, worker: str, stop: threading.Event) -> list[float]:
@@ -93,7 +95,7 @@ def _objective(trial: optuna.Trial, sweep: Sweep, worker: str, stop: threading.E
     except TrialFailedError as error:
         trial.set_user_attr("reason", str(error))
         raise
-    except (optuna.TrialPruned, StoreError, OSError):
+    except (optuna.TrialPruned, StoreError, OSError, StorageInternalError):
         raise
     except Exception as error:  # whatever a variant raises is that trial's failure, not the sweep's
         traceback.print_exc()

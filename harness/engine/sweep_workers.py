@@ -12,8 +12,8 @@ from pathlib import Path
 
 import optuna
 
-from harness.engine.sweep_storage import give_back_lost, settled
-from harness.engine.sweep_worker import LOCKS, STORE_BROKE
+from harness.engine.sweep_storage import give_back_lost, is_open, settled
+from harness.engine.sweep_worker import STORE_BROKE
 from harness.records.store import StoreError
 
 LOOK_SECONDS = 0.5
@@ -29,11 +29,16 @@ STOP_SECONDS = 30.0
 def run_workers(
     study: optuna.Study,
     folder: Path,
+    locks: Path,
     num_workers: int,
     num_trials: int,
     on_settled: Callable[[optuna.trial.FrozenTrial], None],
 ) -> None:
     """Run workers until `num_trials` trials are settled; `on_settled` is called once for each as it comes.
+
+    Args:
+        folder: the sweep's.
+        locks: where workers register, see `locks_folder`.
 
     Raises:
         StoreError: the store or the storage cannot be written, or workers die again and again.
@@ -41,7 +46,7 @@ def run_workers(
     workers: dict[int, subprocess.Popen[str]] = {}
     told: set[int] = {trial.number for trial in settled(study.get_trials(deepcopy=False))}
     deaths, hired = 0, 0
-    give_back_lost(study, folder / LOCKS)
+    give_back_lost(study, locks)
     try:
         while True:
             done = settled(study.get_trials(deepcopy=False))
@@ -56,10 +61,10 @@ def run_workers(
                 if code is not None:
                     _stop([workers.pop(number)])
                     deaths += _judge(code, folder)
-                    give_back_lost(study, folder / LOCKS)
+                    give_back_lost(study, locks)
             if deaths > MOST_DEATHS:
                 raise StoreError(f"{deaths} workers of the sweep died, the last ones as {folder / 'workers.log'} says")
-            while len(workers) < min(num_workers, num_trials - len(done)):
+            while len(workers) < min(num_workers, num_trials - len(done)) and is_open(study, num_trials):
                 workers[hired] = _hire(folder, hired)
                 hired += 1
             time.sleep(LOOK_SECONDS)

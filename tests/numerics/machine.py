@@ -5,6 +5,7 @@ Golden numbers and speed ratios are kept a class; a machine of a class that has 
 
 from __future__ import annotations
 
+import os
 import platform
 import re
 import sys
@@ -16,10 +17,12 @@ import torch
 def arithmetic_class() -> str:
     """Machines that agree on it give the same bits: system, CPU model, torch and its vector capability.
 
-    The model is part of it because MKL chooses its kernels by vendor and model, not by torch's capability.
+    The model is part of it because MKL chooses its kernels by vendor and model, not by torch's capability; and what
+    MKL is told in the environment to choose instead.
     """
     capability = torch.backends.cpu.get_cpu_capability().replace(" ", "")
-    return _plain(f"{platform.system()}-{platform.machine()}-{_cpu()}-{capability}-torch-{torch.__version__}")
+    told = "".join(f"-{os.environ[name]}" for name in ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS") if name in os.environ)
+    return _plain(f"{platform.system()}-{platform.machine()}-{_cpu()}-{capability}{told}-torch-{torch.__version__}")
 
 
 def speed_class() -> str:

@@ -183,8 +183,8 @@ def _explored(c: Comparison, baseline: Outcomes, arm: Outcomes, family: int) -> 
     q = FALSE_DISCOVERY_RATE
     if is_discovery(c):
         return None, (
-            f"{whole}exploratory: among the discoveries ({p_is('q', c.p_adjusted)}), of which {q:.0%} are wrong on "
-            "average; confirm it on fresh seeds"
+            f"{whole}exploratory: among the discoveries ({p_is('q', c.p_adjusted)}), of which at most {q:.0%} are "
+            "wrong on average; confirm it on fresh seeds"
         )
     return None, f"{whole}exploratory: not among the discoveries ({p_is('q', c.p_adjusted)}, above {q:g})"
 

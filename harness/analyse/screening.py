@@ -71,13 +71,23 @@ def compare_screened(study: StudyRecord, runs: Sequence[StudyRun]) -> list[Compa
     on = [row.arm for row in rows if row.goes_on]
     judged: dict[str, Comparison] = {}
     if on:
-        part = _part(study, fresh_seeds(study), on)
-        kept = [run for run in runs if run.seed in part.seeds and run.arm in (study.baseline, *on)]
-        judged = {c.arm: c for c in compare(part, kept, declared=True)}
+        judged = {c.arm: c for c in compare(*judged_part(study, runs), declared=True)}
     part = _part(study, screening_seeds(study), [row.arm for row in rows])
     before = {c.arm: c for c in compare(part, [run for run in runs if run.seed in part.seeds])}
     where = seeds(screening_seeds(study))
     return [judged.get(row.arm) or _unjudged(before[row.arm], study, f"{OUT} on {where}: {row.reason}") for row in rows]
+
+
+def judged_part(study: StudyRecord, runs: Sequence[StudyRun]) -> tuple[StudyRecord, list[StudyRun]]:
+    """The study as its verdicts see it: without what the screen used and left behind. A study that does not screen is
+    all of it.
+    """
+    if not screening_seeds(study):
+        return study, list(runs)
+    on = [row.arm for row in screened(study, runs) or [] if row.goes_on]
+    part = _part(study, fresh_seeds(study), on)
+    names = {arm.name for arm in part.arms}
+    return part, [run for run in runs if run.seed in part.seeds and run.arm in names]
 
 
 def _part(study: StudyRecord, kept: list[int], arms: Sequence[str]) -> StudyRecord:

@@ -95,8 +95,8 @@ def _words(study: StudyRecord, comparisons: Sequence[Comparison], tested: int) -
         return (
             f"This study explores: an arm is named where Benjamini and Hochberg's (1995) q over "
             f"{count(tested, 'comparison')} of the paired t-test is at most {FALSE_DISCOVERY_RATE:g}; of those named, "
-            "one in ten is wrong on average. It gives no verdict, and an arm that is named is to be confirmed on fresh "
-            "seeds."
+            "at most one in ten is wrong on average. It gives no verdict, and an arm that is named is to be confirmed "
+            "on fresh seeds."
         )
     methods = {c.correction for c in comparisons if c.p_adjusted is not None}
     test = {"max-t over flipped signs": "max-t over flipped signs (Westfall and Young 1993)"} | {

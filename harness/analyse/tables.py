@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analyse.comparison import Comparison
-from harness.analyse.looks import due
+from harness.analyse.looks import due, looks_of
 from harness.analyse.outcomes import Outcomes, outcomes
 from harness.analyse.scores import PRIMARY, SCORES
+from harness.analyse.screening import screening_seeds
 from harness.analyse.statistics import mean
-from harness.analyse.text import count, duration, plain
+from harness.analyse.text import count, duration, listing, plain, seeds
 from harness.records.record import ArmRecord, StudyRecord, StudyRun
 
 
@@ -149,15 +150,23 @@ def setup_card(study: StudyRecord, runs: Sequence[StudyRun]) -> list[tuple[str, 
     }
     return [
         ("question", f"{count(len(study.arms) - 1, 'arm')} against {study.baseline}"),
+        *((("design", study.design["words"][0]),) if study.design else ()),
         ("matched by", matched.get(study.match, study.match)),
         ("budget", f"{study.budget:.3e} training FLOPs a run"),
         ("margin of equivalence", f"{plain(study.margin)} nats per byte, declared before the runs"),
-        ("seeds", f"{', '.join(map(str, study.seeds))} (each arm on each of them)"),
+        ("seeds", f"{', '.join(map(str, study.seeds))} ({_seeds(study)})"),
         ("runs", summary(study, runs)),
         ("data", _items(study.data)),
         ("recipe, the same for all arms", _items(study.recipe)),
         ("environment", _items(study.environment)),
     ]
+
+
+def _seeds(study: StudyRecord) -> str:
+    if screening_seeds(study):
+        return f"{seeds(screening_seeds(study))} screened all arms, the others judged those that went on"
+    looks = looks_of(study)
+    return "each arm on each of them" if len(looks) < 2 else f"looks after {listing(looks)} pairs, until decided"
 
 
 def _items(values: dict[str, Any]) -> str:

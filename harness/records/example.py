@@ -4,12 +4,16 @@ writes a report of their own.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import math
 import random
 from collections.abc import Mapping, Sequence
 
 from harness.records.record import ArmRecord, RunRecord, Status, StudyRecord, StudyRun
+from harness.records.registration import register
+from harness.spec.designs import DesignChoice, make_design
+from harness.spec.spec import Spec
 
 
 def example_study(
@@ -30,6 +34,36 @@ def example_study(
         environment={"python": "3.11", "device": "cpu"},
         arms=[_arm(name, i) for i, name in enumerate(arms)],
     )
+
+
+def example_design_study(
+    *tokens: str,
+    kinds: Sequence[str] = ("joint",),
+    one_in: int = 1,
+    seeds: Sequence[int] = (0, 1, 2, 3),
+    family: str = "holm",
+    screen: int = 0,
+    looks: Sequence[int] = (),
+    margin: float = 0.01,
+) -> StudyRecord:
+    """A study of a design, registered as the command registers it; its arms are named as the command names them."""
+    made = make_design(DesignChoice(tuple(kinds), one_in), tokens, "gpt2", Spec())
+    study = example_study(("gpt2", *(cell.arm.name for cell in made.cells)), seeds, margin)
+    design = made.to_json("gpt2")
+    registration = register(
+        baseline="gpt2",
+        arms=[arm.name for arm in study.arms[1:]],
+        match=study.match,
+        margin=margin,
+        seeds=seeds,
+        scores=(),
+        looks=looks,
+        family=family,
+        screen=list(seeds)[:screen],
+        design=design,
+        cap=math.log(257),
+    )
+    return dataclasses.replace(study, design=design, registration=registration)
 
 
 def example_run(arm: str, seed: int, value: float | None, status: Status = "finished", reason: str = "") -> StudyRun:

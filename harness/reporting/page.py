@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,16 +10,18 @@ from dataclasses import dataclass
 from harness.analyse import tables
 from harness.analyse.comparison import Comparison
 from harness.analyse.curves import curves
+from harness.analyse.design_effects import effects_headline
 from harness.analyse.forest import forest
 from harness.analyse.outcomes import Outcomes
 from harness.analyse.scores import PRIMARY, SCORES
+from harness.analyse.screening import judged_part
 from harness.analyse.sentences import difference_text, headline, method_notes, verdict_words
 from harness.analyse.text import interval, listing, number, p_text, probability, signed
 from harness.records.record import StudyRecord, StudyRun
 from harness.reporting.figures.curves import loss_curves
 from harness.reporting.figures.forest import forest_plot
 from harness.reporting.section import Drawing, Grid, Material, Section
-from harness.reporting.sections import SECTIONS, regimes
+from harness.reporting.sections import DESIGN_SECTIONS, SECTIONS, WHOLE_SECTIONS, regimes
 
 
 @dataclass(frozen=True)
@@ -57,17 +60,20 @@ class Page:
 def page(material: Material) -> Page:
     """The page of a study. A section that has nothing to show is left out."""
     study, runs, comparisons = material.study, material.runs, material.comparisons
+    judged = _judged(material)
     sections = [
+        *(show(material) for show in DESIGN_SECTIONS),
         _arms(study),
         _differences(comparisons),
-        _results(study, runs, comparisons),
-        *(show(material) for show in SECTIONS),
+        _results(judged.study, judged.runs, judged.comparisons),
+        *(show(judged) for show in SECTIONS),
+        *(show(material) for show in WHOLE_SECTIONS),
         _seeds(study, runs),
         _unfinished(runs),
         _training_loss(study, runs),
     ]
     return Page(
-        headline=regimes.headline(material) or headline(study, comparisons),
+        headline=regimes.headline(material) or effects_headline(study, runs) + headline(study, comparisons),
         study=study.name,
         created=study.created,
         summary=tables.summary(study, runs),
@@ -78,6 +84,14 @@ def page(material: Material) -> Page:
         notes=method_notes(study, comparisons),
         command=shlex.join(study.command),
     )
+
+
+def _judged(material: Material) -> Material:
+    """What the scores are shown of: where a study screens, the arms that went on and their fresh seeds alone."""
+    study, runs = judged_part(material.study, material.runs)
+    names = {arm.name for arm in study.arms}
+    comparisons = [c for c in material.comparisons if c.arm in names]
+    return dataclasses.replace(material, study=study, runs=runs, comparisons=comparisons)
 
 
 def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], note: str = "") -> Section | None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from harness.analyse.comparison import compare
-from harness.records.example import example_runs, example_study
+from harness.analyse.looks import compare_study, due
+from harness.records.example import example_design_study, example_runs, example_study
 from harness.records.example_scores import (
     example_score,
     extrapolation_score,
@@ -42,6 +44,22 @@ def made(
 
 def moved(*differences: float) -> list[float]:
     return [b + d for b, d in zip(BASE, differences, strict=True)]
+
+
+def designed(*tokens: str, diverged: Sequence[str] = (), seeds: int = 4, **how: Any) -> Material:
+    """A study of a design; arms differ by their place, and those named diverge on seed 1."""
+    study = example_design_study(*tokens, seeds=range(seeds), **how)
+    base = [*BASE, *BASE, *BASE][:seeds]
+    values: dict[str, list[float | None]] = {
+        arm.name: [b - 0.004 * i + 0.001 * ((i * s) % 3) for s, b in enumerate(base)]
+        for i, arm in enumerate(study.arms)
+    }
+    for arm in diverged:
+        values[arm][1] = None
+    runs = example_runs(values)
+    wanted = set(due(study, runs))
+    runs = [run for run in runs if (run.arm, run.seed) in wanted]
+    return Material(study, runs, compare_study(study, runs))
 
 
 def everything(run: StudyRun) -> list[ScoreRecord]:
@@ -80,6 +98,7 @@ def every_shape() -> dict[str, Material]:
     many = {f"norm=v{i}" if i % 4 else LONG.format(i): moved(*(1e-3 * i * d for d in (1, 2, -1, 1))) for i in range(39)}
     hostile = made({HOSTILE: BASE, f"{HOSTILE} 2": [1.66, None, 1.65, 1.66]})
     command = [*hostile.study.command, "```", "</pre><b>"]
+    three = ("norm=rms", "activation=swiglu", "position=rope")
     two = {"gpt2": BASE, "position=rope": moved(-0.05, -0.049, -0.052, -0.051)}
     return {
         "equivalent": made({"gpt2": BASE, "norm=rms": moved(0.001, -0.001, 0.002, -0.0015)}),
@@ -95,6 +114,15 @@ def every_shape() -> dict[str, Material]:
             hostile, study=dataclasses.replace(hostile.study, name=HOSTILE, command=command)
         ),
         "huge": made({"gpt2": BASE, "norm=dyt": [3e12, 3e38, 5.0, 2.0]}),
+        "factorial": designed("norm=rms,dyt", "activation=swiglu", kinds=["factorial"]),
+        "three factors": designed(*three, kinds=["factorial", "path"], seeds=6, family="max-t"),
+        "fraction": designed(*three, "residual=post", kinds=["factorial"], one_in=2),
+        "factorial, diverged": designed(*three, kinds=["factorial"], diverged=["norm=rms"], seeds=2),
+        "contributions": designed(*three, kinds=["add-one", "leave-one-out"], family="max-t", seeds=6),
+        "path": designed(*three, kinds=["path"], diverged=["norm=rms"]),
+        "screen": designed("norm=rms,dyt,crms", kinds=["add-one"], screen=3, seeds=8, diverged=["norm=dyt"]),
+        "explore": designed("norm=rms,dyt,crms", "position=rope", kinds=["add-one"], family="explore"),
+        "dunnett": designed("norm=rms,dyt,crms", kinds=["add-one"], family="dunnett", seeds=5),
         "scored": made({**two, "ffn=moe": moved(-0.1, -0.09, -0.11, -0.1)}, score=everything, mixtures=("ffn=moe",)),
         "many scored": made({"gpt2": BASE, **many}, score=fifteen, mixtures=list(many)),
         "long scored": made({"g" * 300: BASE, "x" * 300: BASE}, score=everything, mixtures=["x" * 300]),

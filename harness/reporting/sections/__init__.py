@@ -6,10 +6,14 @@ from collections.abc import Callable
 
 from harness.reporting.section import Material, Section
 from harness.reporting.sections import (
+    checks,
     confounds,
+    contributions,
+    divergence,
     experts,
     extrapolation,
     facets,
+    factorial,
     lmeval,
     pareto,
     position,
@@ -17,11 +21,21 @@ from harness.reporting.sections import (
     regimes,
     registration,
     scores,
+    screening,
     throughput,
 )
 
+DESIGN_SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    screening.section,
+    factorial.section,
+    contributions.section,
+)
+"""What a study's design is for, before the tables that every study has."""
+
 SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     regimes.section,
+    checks.section,
+    divergence.section,
     scores.section,
     lmeval.section,
     position.section,
@@ -31,7 +45,8 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     throughput.section,
     pareto.section,
     profile.section,
-    confounds.section,
-    registration.section,
 )
 """In the order of the page."""
+
+WHOLE_SECTIONS: tuple[Callable[[Material], Section | None], ...] = (confounds.section, registration.section)
+"""Of all arms and runs, where a study screens; the others then show those that went on."""

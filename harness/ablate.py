@@ -23,13 +23,21 @@ from harness.cli.arguments import (
     add_engine_flags,
     add_forecast_flags,
     add_model_flags,
+    add_parallel_flags,
     add_place_flags,
     add_score_flags,
     add_study_flags,
 )
 from harness.cli.boundary import run_command
 from harness.cli.design_flags import add_design_flags, baseline_name, family_of, study_seeds
-from harness.cli.prepare import check_tasks, choose_step_for, leave_nothing_behind, plan_for, prepare_data
+from harness.cli.prepare import (
+    check_parallel,
+    check_tasks,
+    choose_step_for,
+    leave_nothing_behind,
+    plan_for,
+    prepare_data,
+)
 from harness.cli.regimes import declare_regimes, planned_by_time, run_regimes
 from harness.cli.run import LOG, Place, run_study
 from harness.engine.calibrate import scale_of
@@ -59,6 +67,7 @@ def parser() -> Parser:
     add_forecast_flags(p)
     add_place_flags(p)
     add_engine_flags(p)
+    add_parallel_flags(p)
     p.add_argument("--list", action="store_true", help="show slots, variants and what they are, then leave")
     p.add_argument("--dry-run", action="store_true", help="show the matched plan and train nothing")
     p.add_argument("--json", action="store_true", help="one JSON document on stdout, everything else on stderr")
@@ -82,7 +91,8 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     args.baseline = baseline_name(args)
     seeds = study_seeds(args)
     place.engine(place.out / LOG)  # a wrong engine is refused before any text is read
-    plan_for(args, vocab_size=257)  # so that a wrong token is refused before any text is read
+    first = plan_for(args, vocab_size=257)  # so that a wrong token is refused before any text is read
+    check_parallel(place.parallel, first)
     scores = choose_scores(args.score, args.tasks, args.limit, args.data)
     with leave_nothing_behind(place.out, place.store):
         data = prepare_data(args, place.store)
@@ -104,6 +114,7 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
             scores=scores.names,
             looks=args.looks,
             step=step.step,
+            parallel=place.parallel,
             family=family_of(args),
             screen=args.screen,
             also=["all regimes"] if args.match == "all" else [],

@@ -22,13 +22,14 @@ from harness.cli.arguments import (
     Parser,
     add_engine_flags,
     add_model_flags,
+    add_parallel_flags,
     add_place_flags,
     add_study_flags,
     recipe_of,
     seeds_of,
 )
 from harness.cli.boundary import run_command
-from harness.cli.prepare import baseline_of, budget_of, leave_nothing_behind, prepare_data
+from harness.cli.prepare import baseline_of, budget_of, check_parallel, leave_nothing_behind, prepare_data
 from harness.cli.run import LOG, Place, run_missing
 from harness.engine.calibrate import crossed_values, planted_arm, scale_of, source_tasks
 from harness.engine.study import collect, study_record, tasks_of
@@ -51,6 +52,7 @@ def parser() -> Parser:
     add_study_flags(p)
     add_place_flags(p)
     add_engine_flags(p)
+    add_parallel_flags(p)
     p.add_argument("--json", action="store_true", help="one JSON document on stdout, everything else on stderr")
     return p
 
@@ -73,8 +75,11 @@ def calibrate(args: argparse.Namespace, argv: Sequence[str]) -> int:
         baseline = Arm(args.baseline, baseline_of(args).replace(vocab_size=data.vocab_size))
         first = plan_baseline(baseline, recipe_of(args).tokens_per_step, **budget_of(args))
         plan = Plan((first, planted_arm(first)), args.match, recipe_of(args))
-    study = study_record(plan, data, command=argv, seeds=seeds, margin=args.margin, device=args.device)
-    paired = tasks_of(plan, data, seeds, place.store, place.device, place.checkpoint_seconds)
+        check_parallel(place.parallel, plan)
+    study = study_record(
+        plan, data, command=argv, seeds=seeds, margin=args.margin, device=args.device, parallel=place.parallel
+    )
+    paired = tasks_of(plan, data, seeds, place.store, place.device, place.checkpoint_seconds, parallel=place.parallel)
     sources = source_tasks(paired[0])
     store, folder = RunStore(place.store), place.out / f"calibration_{study.name}"
     run_missing(study, [*paired, *sources], store, folder, place.engine(folder / LOG), write=False)

@@ -19,6 +19,7 @@ from harness.cli.arguments import (
     Parser,
     add_engine_flags,
     add_model_flags,
+    add_parallel_flags,
     add_place_flags,
     add_study_flags,
     positive,
@@ -86,6 +87,7 @@ def parser() -> Parser:
     add_study_flags(p)
     add_place_flags(p)
     add_engine_flags(p)
+    add_parallel_flags(p, shown=False)
     p.add_argument("--json", action="store_true", help="one JSON document on stdout, everything else on stderr")
     return p
 
@@ -99,6 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_sweep(args: argparse.Namespace, argv: Sequence[str]) -> int:
     """argv -> trials -> the winner on fresh seeds -> report."""
     started = time.monotonic()
+    if args.parallel is not None or args.nproc is not None:
+        raise UserError("the trials of a sweep are trained by one process each; leave out --parallel and --nproc")
     place = Place.of(args)
     choose_device(args.device)
     make_sweep(args, "", 257)  # so that a wrong name is refused before any text is read

@@ -17,7 +17,8 @@ int, float, bool, str or a Literal. A variant obeys five rules beside its formul
 - A module that does FLOPs outside `nn.Linear` children declares them in `flops(seq_len)`.
 - A variant that must remember earlier tokens when decoding defines `new_state` and takes `state`.
 - A variant with a loss of its own leaves it, weighted, in `self.auxiliary_loss` after each training
-  forward; one that changes itself between steps defines `after_step()`.
+  forward; one that changes itself between steps defines `after_step()`. Counts over the batch that are not averaged
+  go through `variants/whole_batch.py`, for a run whose batch is split over processes.
 - A variant never rescales its own width: `shape.d_ff` is what the matcher solved.
 """
 

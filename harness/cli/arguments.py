@@ -16,6 +16,8 @@ from harness.spec.presets import PRESETS
 from harness.spec.recipe import Recipe
 from harness.spec.sizes import SIZES
 from harness.spec.spec import Spec
+from harness.train.device import choose_device
+from harness.train.parallel import Parallel, check_devices
 from harness.train.trainer import CHECKPOINT_SECONDS
 from variants.errors import UserError
 
@@ -270,6 +272,48 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--slurm-option", action="append", default=[], metavar="NAME=VALUE", help="of sbatch; may be repeated"
     )
+
+
+def add_parallel_flags(parser: argparse.ArgumentParser, *, shown: bool = True) -> None:
+    """A run that one device cannot hold: docs/engines.md. A command that has no use for them refuses them itself."""
+    group = parser.add_argument_group("a run over several devices") if shown else parser
+    for flag, choices, metavar, about in (
+        ("--parallel", ("ddp", "fsdp"), None, "each run over several processes: ddp copies the model, fsdp splits it"),
+        ("--nproc", None, "N", "processes of a run, on this machine: one a GPU, or one a core"),
+    ):
+        kind = positive(int) if choices is None else str
+        text = about if shown else argparse.SUPPRESS
+        group.add_argument(flag, type=kind, choices=choices, metavar=metavar, help=text)
+
+
+def parallel_of(args: argparse.Namespace) -> Parallel | None:
+    """How the flags split each run over processes, None when they do not.
+
+    Raises:
+        UserError: one flag without the other, or the batch, the device, the engine or the step cannot be split so.
+    """
+    if args.parallel is None:
+        if args.nproc is not None:
+            raise UserError(f"--nproc {args.nproc} says how far --parallel splits a run; add --parallel ddp or fsdp")
+        return None
+    if args.nproc is None:
+        raise UserError(f"--parallel {args.parallel} needs a number of processes; add e.g. --nproc 2")
+    if args.engine != "local":
+        raise UserError(f"--parallel runs on this machine alone, got --engine {args.engine}; leave one of them out")
+    if args.match in ("time", "all"):
+        raise UserError(
+            f"--match {args.match} measures steps of one process, and --parallel trains by {args.nproc}; use flops"
+        )
+    if args.compile == "on":
+        raise UserError("--parallel needs eager steps, got --compile on; use --compile off")
+    unit = args.nproc * args.seq_len
+    if args.tokens_per_step % unit:
+        raise UserError(
+            f"--tokens-per-step must be a multiple of --nproc {args.nproc} x --seq-len {args.seq_len} = {unit}, "
+            f"got {args.tokens_per_step}; try {max(1, round(args.tokens_per_step / unit)) * unit}"
+        )
+    check_devices(choose_device(args.device).type, args.nproc)
+    return Parallel(args.parallel, args.nproc)
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:

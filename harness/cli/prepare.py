@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness.cli.arguments import DEFAULT_BUDGET, recipe_of
 from harness.cli.design_flags import design_of
 from harness.data.corpus import load_corpus
@@ -16,6 +18,7 @@ from harness.data.dataset import TokenizedData, load_tokenizer, prepare
 from harness.data.tokenizer import make_tokenizer
 from harness.engine.choose_scores import ChosenScores
 from harness.engine.job import data_folder
+from harness.model.transformer import Transformer
 from harness.plan.study import Plan, plan_study
 from harness.records.atomic import StoreError
 from harness.score.lmeval.tasks import load_tasks
@@ -25,6 +28,7 @@ from harness.spec.spec import Spec
 from harness.train.compile import StepChoice, choose_step, find_compiler
 from harness.train.compiled import cannot_compile, obstacle
 from harness.train.device import choose_device
+from harness.train.parallel import Parallel, unsplittable
 from variants.errors import UserError
 
 
@@ -69,6 +73,8 @@ def choose_step_for(args: argparse.Namespace, plan: Plan) -> StepChoice:
     Raises:
         UserError: `--compile on`, and it cannot be.
     """
+    if args.parallel is not None:
+        return StepChoice("eager", "--parallel trains by eager steps")
     device = choose_device(args.device)
 
     def choice(obstacles: Sequence[str]) -> StepChoice:
@@ -87,6 +93,15 @@ def choose_step_for(args: argparse.Namespace, plan: Plan) -> StepChoice:
     if args.compile == "on" and chosen.step == "eager":
         raise UserError(f"--compile on cannot be had: {chosen.reason}; use --compile auto")
     return chosen
+
+
+def check_parallel(parallel: Parallel | None, plan: Plan) -> None:
+    """Raise `UserError` where an arm cannot be split over processes so."""
+    for arm in plan.arms if parallel is not None else ():
+        with torch.device("meta"):
+            why = unsplittable(Transformer(arm.ledger.spec, seed=None), parallel)
+        if why is not None:
+            raise UserError(why)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.analyse.looks import compare_study, due
+from harness.cli.arguments import parallel_of
 from harness.cli.display import StudyDisplay
 from harness.data.dataset import TokenizedData
 from harness.engine.choose_scores import ChosenScores
@@ -26,6 +27,7 @@ from harness.reporting.section import Material
 from harness.reporting.write import write_report
 from harness.train.compile import StepKind
 from harness.train.device import choose_device
+from harness.train.parallel import Parallel
 
 LOG = "workers.log"
 """In a study's folder: what workers print, tracebacks included."""
@@ -42,19 +44,22 @@ class Place:
     checkpoint_seconds: float
     engine: Callable[[Path], Engine]  # from the file that takes what goes wrong
     step: StepKind = "eager"
+    parallel: Parallel | None = None
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Place:
         """The place that the flags of `add_place_flags` name; how a step is run is decided with the plan."""
+        parallel = parallel_of(args)
+        num_workers = args.workers or default_workers(parallel, args.device)
         return cls(
             out=args.out,
             store=args.store or args.out / "store",
             device=args.device,
-            num_workers=args.workers or os.cpu_count() or 1,
+            num_workers=num_workers,
             checkpoint_seconds=args.checkpoint_seconds,
             engine=lambda log: make_engine(
                 args.engine,
-                num_workers=args.workers,
+                num_workers=args.workers if parallel is None else num_workers,
                 log=log,
                 address=args.address,
                 runs_per_gpu=args.runs_per_gpu,
@@ -62,7 +67,15 @@ class Place:
                 slurm_minutes=args.slurm_minutes,
                 slurm_options=args.slurm_option,
             ),
+            parallel=parallel,
         )
+
+
+def default_workers(parallel: Parallel | None, device: str) -> int:
+    """Runs at a time on this machine: as many as its cores have room for; one where it has all GPUs to itself."""
+    if parallel is None:
+        return os.cpu_count() or 1
+    return 1 if choose_device(device).type == "cuda" else max(1, (os.cpu_count() or 1) // parallel.processes)
 
 
 def run_study(
@@ -89,6 +102,7 @@ def run_study(
         place.checkpoint_seconds,
         scores=scores.requests,
         step=place.step,
+        parallel=place.parallel,
     )
     runs = run_looks(study, tasks, store, folder, place.engine(folder / LOG))
     write_study(folder, study, runs)

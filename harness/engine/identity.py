@@ -14,6 +14,7 @@ import torch
 
 import harness
 from harness.spec.spec import Spec
+from harness.train.parallel import Parallel
 from variants import registry
 
 ROOT = Path(harness.__file__).parent.parent
@@ -28,6 +29,7 @@ NUMERIC_FILES = (
     "harness/data/windows.py",
     "harness/train/checkpoint.py",
     "harness/train/compiled.py",
+    "harness/train/crew.py",
     "harness/train/device.py",
     "harness/train/eager.py",
     "harness/train/flat.py",
@@ -39,6 +41,9 @@ NUMERIC_FILES = (
     "variants/slots.py",
 )
 """The code whose change may change a number; a new variant or another report changes no key."""
+
+PARALLEL_FILES = ("harness/train/shards.py", "harness/train/team.py")
+"""The same, of runs over several processes alone."""
 
 
 def identity(
@@ -52,6 +57,7 @@ def identity(
     data_seed: int | None = None,
     rerun: int = 0,
     branch: dict[str, Any] | None = None,
+    parallel: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content that produces a run: equal identities give equal bits.
 
@@ -59,6 +65,7 @@ def identity(
         data_seed: of the data order, where it is not `seed`.
         rerun: a number for a run that is done again on purpose, to see whether the machine gives the same bits.
         branch: the key of the trunk that the run comes from, and the step at which it leaves it.
+        parallel: over how many processes the run is split and how, and the digest of the code that does it.
     """
     return {
         "spec": spec.to_json(),
@@ -72,12 +79,21 @@ def identity(
         "step": step_class,
         **({"rerun": rerun} if rerun else {}),
         **({"branch": branch} if branch else {}),
+        **({"parallel": parallel} if parallel else {}),
     }
 
 
 def key_of(identity: dict[str, Any]) -> str:
     """SHA-256 of the canonical JSON of an identity."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def parallel_class(parallel: Parallel | None) -> dict[str, Any] | None:
+    """What of a run over several processes decides the bits."""
+    if parallel is None:
+        return None
+    code = files_digest(ROOT / file for file in PARALLEL_FILES)
+    return {"kind": parallel.kind, "processes": parallel.processes, "code": code}
 
 
 @lru_cache(maxsize=1024)

@@ -12,12 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from harness.data import dataset
 from harness.data.batches import Batches
 from harness.engine.heartbeat import heartbeat
-from harness.engine.identity import identity, key_of
+from harness.engine.identity import identity, key_of, parallel_class
 from harness.engine.scoring import ScoreRequest, score_run
 from harness.model.transformer import Transformer
 from harness.records.record import RunRecord
@@ -26,9 +27,11 @@ from harness.score.moe_health import moe_health
 from harness.score.perplexity import validation_loss
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
-from harness.train.checkpoint import checkpoints, file_sha256, save_tensors, weights_of
+from harness.train.checkpoint import checkpoints, file_sha256, save_tensors
 from harness.train.compile import StepKind, step_class
+from harness.train.crew import ALONE, Crew
 from harness.train.device import choose_device, device_class
+from harness.train.parallel import Parallel
 from harness.train.trainer import CHECKPOINT_SECONDS, train
 from harness.train.trunk import extend_trunk, points_of
 
@@ -54,6 +57,7 @@ class Job:
     data_seed: int | None = None  # of the data order; None: `seed`
     rerun: int = 0  # see `identity`
     from_trunk: bool = False  # a wsd run that decays from the trunk of its recipe, spec, seed and data
+    parallel: Parallel | None = None  # over processes of one machine; None: one
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -81,11 +85,21 @@ class Job:
             self.data_seed,
             self.rerun,
             branch,
+            parallel_class(self.parallel),
         )
 
     @property
     def key(self) -> str:
         return key_of(self.identity)
+
+    @property
+    def lineage_key(self) -> str:
+        """Of the checkpoints of a run over several processes: any number of them, of either kind, goes on from there.
+
+        The run's own key says how many there are, since its bits depend on it.
+        """
+        identity = self.identity
+        return key_of({**identity, "parallel": {"code": identity["parallel"]["code"]}})
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -103,6 +117,7 @@ class Job:
                 "spec": Spec.from_json(data["spec"]),
                 "recipe": Recipe(**data["recipe"]),
                 "scores": tuple(ScoreRequest.from_json(request) for request in data["scores"]),
+                "parallel": None if data["parallel"] is None else Parallel(**data["parallel"]),
             }
         )
 
@@ -127,15 +142,27 @@ def execute(
     the run is scored leaves the scores it has. `on_score` is called with what the run is scored on, `on_wait` while
     another process has the run, `on_trunk_wait` while it has the trunk; all about once a second.
     """
-    store = RunStore(job.store)
-    run_identity = job.identity
-    key = key_of(run_identity)
+    from harness.engine.torchrun import Listener, train_in_team  # it needs `Job`
+
+    store, key = RunStore(job.store), job.key
     with store.lock(key, on_wait=on_wait, should_stop=should_stop) as held:
         if not held:
             return None
         record = store.get(key)
         if record is None or record.status == "failed":
-            record = _train(job, run_identity, store, on_progress, on_score, on_trunk_wait, should_stop)
+            if job.parallel is None:
+                folder = store.folder(key) / "checkpoints"
+                record = train_and_validate(
+                    job,
+                    store,
+                    folder,
+                    on_progress=on_progress,
+                    on_score=on_score,
+                    on_trunk_wait=on_trunk_wait,
+                    should_stop=should_stop,
+                )
+            else:
+                record = train_in_team(job, store, Listener(on_progress, on_score, on_wait, should_stop))
             if record is None:
                 return None
             store.put(record)
@@ -144,16 +171,26 @@ def execute(
         return record
 
 
-def _train(
+def train_and_validate(
     job: Job,
-    run_identity: dict[str, Any],
     store: RunStore,
+    folder: Path,
+    *,
     on_progress: Callable[[int, float], None],
     on_score: Callable[[str], None],
-    on_trunk_wait: Callable[[], None],
+    on_trunk_wait: Callable[[], None] = lambda: None,
     should_stop: Callable[[], bool],
+    crew: Crew = ALONE,
+    device: torch.device | None = None,
 ) -> RunRecord | None:
-    device, folder = choose_device(job.device), store.folder(key_of(run_identity))
+    """The record of one run, with its weights beside where it will be; None when stopped.
+
+    Args:
+        folder: of its checkpoints.
+        crew: the processes that do it together, each of which calls this.
+        device: of this process; None: the job's.
+    """
+    device, key = device or choose_device(job.device), job.key
     data = dataset.load(data_folder(job.store), job.data_sha256)
     sequences = job.recipe.tokens_per_step // job.spec.seq_len
     order = job.seed if job.data_seed is None else job.data_seed
@@ -163,24 +200,25 @@ def _train(
         "should_stop": should_stop,
         "checkpoint_seconds": job.checkpoint_seconds,
         "step_kind": job.step,
+        "crew": crew,
     }
     start = None
-    if job.from_trunk and not checkpoints(folder / "checkpoints"):
+    if job.from_trunk and not checkpoints(folder):
         trunk, step = store.folder(job.trunk_key), job.recipe.branch_step(job.num_steps)
         with store.lock(job.trunk_key, on_wait=on_trunk_wait, should_stop=should_stop) as held:
             model = Transformer(job.spec, seed=job.seed).to(device)
             if not held or extend_trunk(trunk, model, batches, job.recipe, step, **how) == "stopped":
                 return None
         start = points_of(trunk)
-    model = Transformer(job.spec, seed=job.seed).to(device)
-    training = train(model, batches, job.recipe, job.num_steps, folder=folder / "checkpoints", start=start, **how)
+    model = crew.place(Transformer(job.spec, seed=job.seed), device)
+    training = train(model, batches, job.recipe, job.num_steps, folder=folder, start=start, **how)
     if training.status == "stopped":
         return None
     record = RunRecord(
-        key=key_of(run_identity),
-        identity=run_identity,
+        key=key,
+        identity=job.identity,
         status=training.status,
-        reason=training.reason,
+        reason=training.reason or crew.remark(),
         scores={},
         curve=loss_curve(training.losses, job.recipe.tokens_per_step * job.training_flops_per_token),
         seconds=round(training.seconds, 3),
@@ -190,12 +228,17 @@ def _train(
     if training.status == "diverged":
         return record
     with heartbeat(partial(on_score, "validation")):
-        return _validated(record, model, data, folder)
+        return _validated(record, model, data, store.folder(key), crew)
 
 
-def _validated(record: RunRecord, model: Transformer, data: dataset.TokenizedData, folder: Path) -> RunRecord:
-    weights = folder / "weights.safetensors"
-    save_tensors(weights, weights_of(model))
+def _validated(
+    record: RunRecord, model: Transformer, data: dataset.TokenizedData, folder: Path, crew: Crew
+) -> RunRecord:
+    weights, tensors = folder / "weights.safetensors", crew.weights(model)
+    if crew.first:
+        save_tensors(weights, tensors)
+    if not crew.scores:
+        return record
     loss = validation_loss(model, data)
     health = moe_health(model, data.validation, capacities=())
     return dataclasses.replace(
@@ -203,7 +246,7 @@ def _validated(record: RunRecord, model: Transformer, data: dataset.TokenizedDat
         scores=loss.scores,
         documents=loss.documents.tolist(),
         moe_health=None if health is None else health.to_json(),
-        weights_sha256=file_sha256(weights),
+        weights_sha256=file_sha256(weights) if crew.first else "",
     )
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from harness.engine.event import Event
 from harness.engine.job import Job, failed
 from harness.engine.patience import TICK_SECONDS, Patience, Watch
+from harness.engine.torchrun import LOST
 from harness.records.store import RunStore, StoreError
 
 __all__ = ["Event", "LocalEngine"]
@@ -248,6 +249,8 @@ def _death(code: int, hung: float | None) -> str:
         return f"made no progress for {hung:.0f} s and was killed"
     if code in TOLD_TO_LEAVE:
         return "was told to leave (SIGTERM)"
+    if code == LOST:
+        return "lost another process of the run"
     if code == -signal.SIGKILL:
         return "was killed (signal 9), perhaps out of memory,"
     return f"was killed (signal {-code})" if code < 0 else f"left with exit code {code}"

@@ -29,6 +29,7 @@ from harness.records.store import RunStore
 from harness.train.compile import StepKind, step_class
 from harness.train.device import choose_device, device_class
 from harness.train.optimizer import parameter_groups
+from harness.train.parallel import Parallel
 
 LARGEST_PROBED = 50_000_000
 """Parameters of an arm whose operators are listed by running it once. Assumption: a second or two on one core."""
@@ -57,6 +58,7 @@ def tasks_of(
     *,
     scores: Sequence[ScoreRequest] = (),
     step: StepKind = "eager",
+    parallel: Parallel | None = None,
 ) -> list[Task]:
     """The runs of a study, seed by seed, so that complete pairs come early."""
     return [
@@ -75,6 +77,7 @@ def tasks_of(
                 checkpoint_seconds=checkpoint_seconds,
                 scores=tuple(scores),
                 step=step,
+                parallel=parallel,
             ),
         )
         for seed in seeds
@@ -158,6 +161,7 @@ def study_record(
     family: str = "holm",
     screen: int = 0,
     also: Sequence[Any] = (),
+    parallel: Parallel | None = None,
 ) -> StudyRecord:
     """Everything decided before the first run. The name is made from what is compared and on what.
 
@@ -169,6 +173,7 @@ def study_record(
     content = [[a.spec, a.num_steps, *([a.recipe] if a.recipe else [])] for a in arms]
     decided = [content, plan.recipe.to_json(), plan.match, data.sha256, list(seeds), margin]
     decided += [] if step == "eager" else [step]
+    decided += [] if parallel is None else [str(parallel)]
     decided += [list(looks)] if len(looks) > 1 else []
     decided += [family] if family != "holm" else []
     decided += [{"screen": screen}] if screen else []
@@ -204,6 +209,7 @@ def study_record(
             "platform": platform.platform(),
             "device": device_class(choose_device(device)),
             "step": step_class(step, choose_device(device).type),
+            **({} if parallel is None else {"parallel": str(parallel)}),
             "code": code_digest(plan.baseline.ledger.spec)[:16],
         },
         arms=arms,

@@ -19,8 +19,9 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from harness.engine.job import Job, execute, failed
+from harness.engine.torchrun import LOST, LostProcessError
 from harness.records.store import RunStore, StoreError
-from harness.train.checkpoint import CheckpointError, DamagedCheckpoint
+from harness.train.checkpoint import CheckpointError, RunNote
 from harness.train.device import choose_device, prepare_process
 from variants.errors import UserError
 
@@ -29,7 +30,7 @@ LEAVE_SECONDS = 60
 run for ever. Three times what a study that stops in order gives it (STOP_SECONDS of local.py)."""
 
 
-class _Worker:
+class Worker:
     """The state that a signal handler and the reading thread may change: plain attributes, which need no lock."""
 
     def __init__(self, stdin: IO[str], events: IO[str]) -> None:
@@ -63,7 +64,7 @@ class _Worker:
 
 def main() -> int:
     """Serve jobs until stdin ends or SIGTERM comes."""
-    worker = _Worker(*_private_pipes())
+    worker = Worker(*private_pipes())
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGTERM, worker.on_sigterm)
     threading.Thread(target=worker.read, daemon=True).start()
@@ -72,7 +73,7 @@ def main() -> int:
     return worker.exit_code
 
 
-def _private_pipes() -> tuple[IO[str], IO[str]]:
+def private_pipes() -> tuple[IO[str], IO[str]]:
     """The pipes to the study, out of reach of whatever else in this process, or a child of it, reads or prints."""
     stdin, events = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -82,11 +83,11 @@ def _private_pipes() -> tuple[IO[str], IO[str]]:
     return stdin, events
 
 
-def _serve(job: Job, worker: _Worker) -> None:
+def _serve(job: Job, worker: Worker) -> None:
     """Do one job and say how it ended; say nothing when it was cut short by SIGTERM, so that it is handed out again."""
     try:
         prepare_process(choose_device(job.device))
-        with _warnings_as_notes(worker.send):
+        with warnings_as_notes(worker.send):
             record = execute(
                 job,
                 on_progress=lambda step, loss: worker.send(event="progress", step=step, loss=loss),
@@ -101,12 +102,15 @@ def _serve(job: Job, worker: _Worker) -> None:
         worker.send(event="end", status=status, reason=reason)
     except (StoreError, CheckpointError) as error:  # disk full, say: no later run would fare better
         worker.send(event="broken", reason=f"{job.store}: {error}")
+    except LostProcessError as error:  # as if this one had died: the study hands the run out again
+        print(error, file=sys.stderr)
+        worker.exit_code, worker.leaving = LOST, True
     except Exception as error:  # whatever a variant raises is that run's failure, not the study's
         traceback.print_exc()
         _record_failure(job, f"{type(error).__name__}: {error}", worker)
 
 
-def _record_failure(job: Job, reason: str, worker: _Worker) -> None:
+def _record_failure(job: Job, reason: str, worker: Worker) -> None:
     try:
         RunStore(job.store).put(failed(job, reason))
         worker.send(event="end", status="failed", reason=reason)
@@ -115,15 +119,15 @@ def _record_failure(job: Job, reason: str, worker: _Worker) -> None:
 
 
 @contextlib.contextmanager
-def _warnings_as_notes(send: Callable[..., None]) -> Iterator[None]:
+def warnings_as_notes(send: Callable[..., None]) -> Iterator[None]:
     """What a user should know of a run that goes on is shown by the study; every warning is in the log."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", DamagedCheckpoint)
+        warnings.simplefilter("always", RunNote)
         log = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
             log(message, category, *where, **more)
-            if issubclass(category, DamagedCheckpoint):
+            if issubclass(category, RunNote):
                 send(event="note", reason=str(message))
 
         warnings.showwarning = show

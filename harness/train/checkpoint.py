@@ -7,15 +7,17 @@ short or changed is found by its checksums and passed over. No pickle.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from safetensors import SafetensorError
@@ -26,6 +28,7 @@ KEPT = 2
 """Checkpoints kept of a running run: the newest, and one before it should that one be damaged."""
 
 FILES = ("weights.safetensors", "optimizer.safetensors", "losses.safetensors")
+T = TypeVar("T")
 NAME = re.compile(r"step-\d{10}")
 
 
@@ -33,7 +36,11 @@ class CheckpointError(OSError):
     """The disk refused tensors of a run. The message says which file and why; what was kept before still is."""
 
 
-class DamagedCheckpoint(UserWarning):
+class RunNote(UserWarning):
+    """What a user should know of a run that goes on; a study shows it."""
+
+
+class DamagedCheckpoint(RunNote):
     """A checkpoint was passed over. The message says which, why, and where the run goes on."""
 
 
@@ -57,20 +64,29 @@ def save(
     tensors = dict(
         zip(FILES, (weights_of(model), moments_of(model, optimizer), {"losses": progress.losses}), strict=True)
     )
-    target = folder / name_of(progress.step)
-    partial = folder / f"writing-{os.getpid()}"
+    with new_checkpoint(folder, progress.step, str(os.getpid()), keep_all=keep_all) as partial:
+        for name in FILES:
+            save_tensors(partial / name, tensors[name])
+        write_position(partial, progress, {name: file_sha256(partial / name) for name in FILES})
+
+
+@contextlib.contextmanager
+def new_checkpoint(folder: Path, step: int, writer: str, *, keep_all: bool = False) -> Iterator[Path]:
+    """A folder to fill, which becomes the checkpoint of a step when all went well, and else is removed.
+
+    Args:
+        writer: what tells its name from that of other writers; theirs are removed, since the run's lock is held.
+
+    Raises:
+        CheckpointError: the disk refuses.
+    """
+    target, partial = folder / name_of(step), partial_of(folder, writer)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for abandoned in folder.glob("writing-*"):  # by processes that were killed
             shutil.rmtree(abandoned)
         partial.mkdir()
-        for name in FILES:
-            save_tensors(partial / name, tensors[name])
-        digests = {name: file_sha256(partial / name) for name in FILES}
-        position = {"step": progress.step, "seconds": progress.seconds, "sha256": digests}
-        write_durably(
-            partial / "position.json", json.dumps({**position, "position_sha256": _digest(position)}).encode()
-        )
+        yield partial
         _sync_folder(partial)
         shutil.rmtree(target, ignore_errors=True)  # a damaged one that the run has come past again
         os.rename(partial, target)
@@ -87,6 +103,17 @@ def save(
         shutil.rmtree(other, ignore_errors=True)
 
 
+def partial_of(folder: Path, writer: str) -> Path:
+    """Where a checkpoint stands while it is written."""
+    return folder / f"writing-{writer}"
+
+
+def write_position(partial: Path, progress: Progress, sha256: dict[str, str], **more: Any) -> None:
+    """`position.json`: step, seconds, the checksums of the other files, whatever else is to be known, and its own."""
+    position = {"step": progress.step, "seconds": progress.seconds, "sha256": sha256, **more}
+    write_durably(partial / "position.json", json.dumps({**position, "position_sha256": _digest(position)}).encode())
+
+
 def restore(
     folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer, last: int | None = None
 ) -> Progress | None:
@@ -94,27 +121,39 @@ def restore(
 
     One that is damaged is passed over with a warning, `DamagedCheckpoint`.
     """
-    damaged, progress = [], None
+    found = newest_intact(folder, lambda path: _read(path, model), last)
+    if found is None:
+        return None
+    weights, moments, progress = found
+    model.load_state_dict(weights, strict=False)  # a tied tensor is kept once
+    _load_moments(model, optimizer, moments)
+    return progress
+
+
+def newest_intact(folder: Path, read: Callable[[Path], T], last: int | None = None) -> T | None:
+    """What `read` makes of the newest checkpoint, of step `last` at most, that it does not refuse.
+
+    `read` raises ValueError and the like at a damaged one; it is passed over with a warning, `DamagedCheckpoint`.
+    """
+    damaged, found, where = [], None, "the run starts anew"
     for path in reversed(checkpoints(folder)):
         if last is not None and path.name > name_of(last):
             continue
         try:
-            weights, moments, progress = _read(path, model)
+            found = read(path)
         except (OSError, ValueError, RecursionError, SafetensorError) as error:
             damaged.append(f"{path.name} ({error})")
             continue
-        model.load_state_dict(weights, strict=False)  # a tied tensor is kept once
-        _load_moments(model, optimizer, moments)
+        where = f"the run goes on from step {int(path.name.removeprefix('step-'))}"
         break
     if damaged:
-        where = "the run starts anew" if progress is None else f"the run goes on from step {progress.step}"
-        warnings.warn(f"damaged checkpoint {', '.join(damaged)}: {where}", DamagedCheckpoint, stacklevel=2)
-    return progress
+        warnings.warn(f"damaged checkpoint {', '.join(damaged)}: {where}", DamagedCheckpoint, stacklevel=3)
+    return found
 
 
 def _read(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor], Progress]:
     """Weights, moments and progress of an undamaged checkpoint of this model, else ValueError and the like."""
-    position = _read_position(path)
+    position = read_position(path)
     for name in FILES:
         if file_sha256(path / name) != position["sha256"][name]:
             raise ValueError(f"{name} does not match its checksum")
@@ -125,7 +164,8 @@ def _read(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Te
     return weights, moments, Progress(position["step"], losses["losses"], position["seconds"])
 
 
-def _read_position(path: Path) -> dict[str, Any]:
+def read_position(path: Path) -> dict[str, Any]:
+    """`position.json` of a checkpoint; ValueError when it is not as it was written."""
     position = json.loads((path / "position.json").read_text(encoding="utf-8"))
     sealed_as = position.pop("position_sha256", None) if isinstance(position, dict) else None
     if sealed_as is None or sealed_as != _digest(position):
@@ -151,12 +191,17 @@ def checkpoints(folder: Path) -> list[Path]:
 
 def weights_of(model: nn.Module) -> dict[str, Tensor]:
     """Every persistent tensor of a model by name; a tied one once, under its first name."""
+    return {name: tensor.contiguous().cpu() for name, tensor in persistent(model).items()}
+
+
+def persistent(model: nn.Module) -> dict[str, Tensor]:
+    """The same where they are, as views."""
     seen: set[int] = set()
     tensors = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
         if id(tensor) not in seen:
             seen.add(id(tensor))
-            tensors[name] = tensor.detach().contiguous().cpu()
+            tensors[name] = tensor.detach()
     return tensors
 
 

@@ -153,7 +153,7 @@ def recorded(
 
     model, arguments = example(spec, recipe, batch_shape, dtype, device, seed=0)
     layout, names = Layout.of(model), [f"model.{name}" for name, _ in model.named_buffers()]
-    step = _step_of(_Losses(model), layout, names, recipe)
+    step = _step_of(Losses(model), layout, names, recipe)
     try:
         with _torch_quiet():
             return make_fx(step, tracing_mode="fake")(*arguments)
@@ -173,7 +173,7 @@ def _torch_quiet() -> Iterator[None]:
         yield
 
 
-class _Losses(nn.Module):
+class Losses(nn.Module):
     """(tokens, targets) -> (cross-entropy, cross-entropy plus auxiliary losses)."""
 
     def __init__(self, model: Transformer) -> None:
@@ -185,7 +185,7 @@ class _Losses(nn.Module):
         return loss, loss + self.model.auxiliary_loss()
 
 
-def _step_of(losses: _Losses, layout: Layout, buffer_names: list[str], recipe: Recipe) -> StepFunction:
+def _step_of(losses: Losses, layout: Layout, buffer_names: list[str], recipe: Recipe) -> StepFunction:
     def step(
         weights: Tensor,
         first: Tensor,

@@ -25,8 +25,8 @@ class EagerStep:
         """Returns the loss in nats per token before the step, detached."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, step, self.num_steps)
-        loss = self.model.loss(*batch)
-        self._with_auxiliary(loss).backward()
+        loss, total = self.losses(batch)
+        total.backward()
         nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         for parameter in self.parameters:
@@ -35,11 +35,13 @@ class EagerStep:
             cast("Any", module).after_step()
         return loss.detach()
 
-    def _with_auxiliary(self, loss: Tensor) -> Tensor:
+    def losses(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        """Cross-entropy in nats per token, and with the variants' auxiliary losses."""
+        loss = self.model.loss(*batch)
         if self.losing is None:
             self.losing = list(self.model.having("auxiliary_loss"))
         losses = [left for module in self.losing if (left := cast("Any", module).auxiliary_loss) is not None]
-        return loss + sum(losses, 0.0) if losses else loss
+        return loss, loss + sum(losses, 0.0) if losses else loss
 
     def settle(self, steps_done: int) -> None:
         """Nothing to do before a checkpoint: the optimizer counts its steps itself."""

@@ -16,6 +16,7 @@ from harness.spec.recipe import Recipe
 from harness.train import checkpoint
 from harness.train.compile import StepKind
 from harness.train.compiled import CompiledStep
+from harness.train.crew import ALONE, Crew
 from harness.train.eager import EagerStep
 from harness.train.optimizer import make_optimizer
 from variants.errors import UserError
@@ -61,6 +62,7 @@ def train(
     recompute_activations: bool = False,
     start: Path | None = None,
     end: Path | None = None,
+    crew: Crew = ALONE,
 ) -> Training:
     """Train `model` for `num_steps`, continuing from the newest checkpoint in `folder` if there is one.
 
@@ -72,6 +74,7 @@ def train(
             one more forward of the layers, less memory. Eager steps alone.
         start: a folder of checkpoints to begin from when `folder` has none.
         end: a folder that keeps the checkpoint of the last step.
+        crew: the processes that train the run together. Each of them calls this, and all get the same answer.
 
     Returns:
         The losses of every step and the status; `diverged` at the first loss that is not finite.
@@ -80,15 +83,15 @@ def train(
     optimizer = make_optimizer(model, recipe)
     losses = torch.zeros(num_steps, device=device)
     done, seconds_before = 0, 0.0
-    restored = checkpoint.restore(folder, model, optimizer)
+    restored = crew.restore(folder, model, optimizer)
     if restored is None and start is not None:
-        restored = checkpoint.restore(start, model, optimizer, last=num_steps)
+        restored = crew.restore(start, model, optimizer, last=num_steps)
     if restored is not None:
         done, seconds_before = restored.step, restored.seconds
         losses[:done] = restored.losses.to(device)
     model.train()
     model.recompute_activations = recompute_activations
-    one_step = make_step(step_kind, model, optimizer, batches, recipe, num_steps, done)
+    one_step = make_step(step_kind, model, optimizer, batches, recipe, num_steps, done, crew)
     started = saved = time.perf_counter()
 
     def seconds() -> float:
@@ -97,14 +100,14 @@ def train(
     def save(folder: Path, *, keep_all: bool = False) -> None:
         one_step.settle(done)
         progress = checkpoint.Progress(done, losses[:done].cpu(), seconds())
-        checkpoint.save(folder, model, optimizer, progress, keep_all=keep_all)
+        crew.save(folder, model, optimizer, progress, keep_all=keep_all)
 
     while done < num_steps:
         looked, look = done, time.perf_counter()
         for step in range(done, min(CHECK_EVERY * (done // CHECK_EVERY + 1), num_steps)):
             losses[step] = one_step(batches.batch(step), step)
             done = step + 1
-            if time.perf_counter() - look > LOOK_SECONDS:
+            if crew.agree(time.perf_counter() - look > LOOK_SECONDS):
                 break
         diverged = first_not_finite(losses[looked:done])
         if diverged is not None:
@@ -113,10 +116,10 @@ def train(
             return Training("diverged", reason, losses[: step + 1].cpu(), seconds())
         if done % CHECK_EVERY == 0 or done == num_steps:  # at steps that do not depend on the machine
             on_progress(done, losses[done - 1].item())
-        if done < num_steps and should_stop():
+        if done < num_steps and crew.agree(should_stop()):
             save(folder)
             return Training("stopped", f"stopped at step {done} of {num_steps}", losses[:done].cpu(), seconds())
-        if done < num_steps and time.perf_counter() - saved > checkpoint_seconds:
+        if done < num_steps and crew.agree(time.perf_counter() - saved > checkpoint_seconds):
             save(folder)
             saved = time.perf_counter()
     if end is not None:
@@ -132,10 +135,13 @@ def make_step(
     recipe: Recipe,
     num_steps: int,
     done: int,
+    crew: Crew = ALONE,
 ) -> EagerStep | CompiledStep:
     """What is called with a batch and a step's number, and trains."""
     if kind == "eager":
-        return EagerStep(model, optimizer, recipe, num_steps)
+        return crew.eager_step(model, optimizer, recipe, num_steps)
+    if crew is not ALONE:
+        raise UserError("a run over several processes needs eager steps; use --compile off")
     if model.recompute_activations:
         raise UserError("recomputing activations needs eager steps, since a compiled step plans its own memory")
     return CompiledStep(model, optimizer, recipe, num_steps, batches.batch(min(done, num_steps - 1)))

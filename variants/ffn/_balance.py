@@ -12,21 +12,32 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from variants.whole_batch import parts_of_batch, sum_over_batch
+
 
 def load_balance_loss(
-    probabilities: Float[Tensor, "groups tokens experts"], chosen: Int[Tensor, "groups tokens top_k"]
+    probabilities: Float[Tensor, "groups tokens experts"],
+    chosen: Int[Tensor, "groups tokens top_k"],
+    *,
+    over_batch: bool = False,
 ) -> Float[Tensor, ""]:
     """E sum_i f_i P_i, the mean over groups; 1 when uniform, E / top_k when collapsed on top_k experts.
 
     f_i is the share of a group's choices that fell on expert i, P_i its mean router probability. Fedus et al.
     2021, arXiv:2101.03961, equations 4 to 6, with f divided by top_k as in DeepSeekMoE (Dai et al. 2024,
     arXiv:2401.06066, equations 12 to 14). Gradients flow through P alone.
+
+    With `over_batch` the one group is the batch, and f that of the whole of it where processes have parts: the mean of
+    what they return is then the loss of the whole batch, since P is a mean.
     """
     num_experts = probabilities.shape[-1]
     visits = chosen.flatten(1)
     one = torch.ones((), dtype=probabilities.dtype, device=visits.device).expand_as(visits)
     load = probabilities.new_zeros(len(visits), num_experts).scatter_add_(1, visits, one)
-    return num_experts * (load / visits.shape[1] * probabilities.mean(dim=1)).sum(dim=-1).mean()
+    num_visits = visits.shape[1]
+    if over_batch:
+        load, num_visits = sum_over_batch(load), parts_of_batch() * num_visits
+    return num_experts * (load / num_visits * probabilities.mean(dim=1)).sum(dim=-1).mean()
 
 
 def router_z_loss(logits: Float[Tensor, "... experts"]) -> Float[Tensor, ""]:

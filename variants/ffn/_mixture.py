@@ -44,7 +44,7 @@ class Mixture(Experts):
         n_shared: experts that every token visits, with weight 1; fused, as they are one wider FFN.
         balance: weight of the load-balance loss.
         z_loss: weight of the router z-loss.
-        per_sequence: whether the load-balance loss looks at each sequence, or at the whole micro-batch.
+        per_sequence: whether the load-balance loss looks at each sequence, or at the whole batch.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Mixture(Experts):
             groups = (routing.probabilities, routing.wanted)
             if not self.per_sequence:
                 groups = tuple(g.flatten(0, 1)[None] for g in groups)
-            losses.append(self.balance * load_balance_loss(*groups))
+            losses.append(self.balance * load_balance_loss(*groups, over_batch=not self.per_sequence))
         if self.z_loss:
             losses.append(self.z_loss * router_z_loss(logits))
         return sum(losses[1:], losses[0]) / self.shape.n_layers if losses else None

@@ -10,6 +10,7 @@ from variants.errors import UserError
 from variants.ffn._mixture import Mixture, Routing, check_groups, outside_best_groups
 from variants.registry import register
 from variants.slots import MakeActivation, Shape
+from variants.whole_batch import sum_over_batch
 
 TINY = 1e-20
 """Added to a sum of sigmoids before it divides, as in DeepSeek's released code."""
@@ -92,6 +93,6 @@ class DeepSeekV3(Mixture):
 
     def after_step(self) -> None:
         """Lower the bias of the experts above the mean load, raise the others'; begin a new count."""
-        load = self.step_load.double()
+        load = sum_over_batch(self.step_load).double()
         self.selection_bias -= self.bias_rate * (load - load.mean()).sign().to(self.selection_bias.dtype)
         self.step_load.zero_()

@@ -97,7 +97,9 @@ def choose_step_for(args: argparse.Namespace, plan: Plan) -> StepChoice:
 
 def check_parallel(parallel: Parallel | None, plan: Plan) -> None:
     """Raise `UserError` where an arm cannot be split over processes so."""
-    for arm in plan.arms if parallel is not None else ():
+    if parallel is None:
+        return
+    for arm in plan.arms:
         with torch.device("meta"):
             why = unsplittable(Transformer(arm.ledger.spec, seed=None), parallel)
         if why is not None:

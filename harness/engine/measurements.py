@@ -139,7 +139,7 @@ def _measure(measurer: Measurer, identity: dict[str, Any], subject: Subject, say
     started = time.perf_counter()
     detail: dict[str, Any] = {}
     try:
-        with _one_thread():
+        with one_thread():
             detail = measurer.measure(subject, say)
         status, reason = "finished", ""
     except UserError as error:
@@ -174,7 +174,7 @@ def _identity(name: str, measurer: Measurer, subject: Subject) -> dict[str, Any]
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """As a training process has."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -17,7 +17,6 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.analyse.claims import results
 from harness.cli.arguments import Parser, add_engine_flags, add_place_flags, positive
 from harness.cli.boundary import run_command
 from harness.cli.claims import (
@@ -37,8 +36,7 @@ from harness.cli.claims import (
 from harness.cli.prepare import leave_nothing_behind, prepare_data
 from harness.cli.run import LOG, Place, say
 from harness.records.claim import FOLDER, choose_claims, read_claims
-from harness.records.evidence import read_evidence, read_ledger
-from harness.reporting.claims import claims_json, write_claims_report
+from harness.reporting.claims import claims_json, rebuild_claims
 from harness.score.throughput.arm import NUM_BLOCKS
 from harness.train.device import choose_device
 from variants.errors import UserError
@@ -85,32 +83,30 @@ def claims(args: argparse.Namespace, argv: Sequence[str]) -> int:
     """argv -> declarations -> plan -> evidence -> words -> report."""
     folder, started = args.out / "claims", time.monotonic()
     if args.report_only:
-        ledger = read_ledger(folder)
-        found = results(ledger, read_evidence(folder))
-        write_claims_report(folder, ledger, found)
-    else:
-        declared = read_claims(args.claims)
-        chosen = [with_seeds(claim, args.seeds) for claim in choose_claims(declared, args.ids)]
-        if args.list:
-            print("\n".join(f"{claim.id:<4} {claim.title}" for claim in chosen))
+        print("\n".join(rebuild_claims(folder)))
+        return 0
+    declared = read_claims(args.claims)
+    chosen = [with_seeds(claim, args.seeds) for claim in choose_claims(declared, args.ids)]
+    if args.list:
+        print("\n".join(f"{claim.id:<4} {claim.title}" for claim in chosen))
+        return 0
+    if args.compile == "on":
+        raise UserError("the claims share runs, and mixtures cannot be compiled; leave --compile on out")
+    choose_device(args.device)
+    args.seq_len = scale_named(args.scale).seq_len
+    place = Place.of(args)
+    place.engine(folder / LOG)  # a wrong engine is refused before any text is read
+    with leave_nothing_behind(args.out, place.store):
+        data = prepare_data(args, place.store)
+        setting = setting_of(args, data.vocab_size)
+        plan = Planned.of(chosen, setting, data, place)
+        ledger = ledger_record(args, argv, setting, data, declared)
+        say(plan_text(plan, setting, args, data, place))
+        if args.dry_run:
             return 0
-        if args.compile == "on":
-            raise UserError("the claims share runs, and mixtures cannot be compiled; leave --compile on out")
-        choose_device(args.device)
-        args.seq_len = scale_named(args.scale).seq_len
-        place = Place.of(args)
-        place.engine(folder / LOG)  # a wrong engine is refused before any text is read
-        with leave_nothing_behind(args.out, place.store):
-            data = prepare_data(args, place.store)
-            setting = setting_of(args, data.vocab_size)
-            plan = Planned.of(chosen, setting, data, place)
-            ledger = ledger_record(args, argv, setting, data, declared)
-            say(plan_text(plan, setting, args, data, place))
-            if args.dry_run:
-                return 0
-            ledger = open_ledger(folder, ledger)
-        book = Book(folder, plan, setting, ledger, place)
-        found = run_ledger(book, bench_of(book, data, args.blocks))
+        ledger = open_ledger(folder, ledger)
+    book = Book(folder, plan, setting, ledger, place)
+    found = run_ledger(book, bench_of(book, data, args.blocks))
     print(closing(found, folder, started), file=sys.stderr if args.json else sys.stdout)
     if args.json:
         print(json.dumps(claims_json(ledger, found), indent=1))

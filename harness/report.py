@@ -1,8 +1,10 @@
 """Rebuild a study's report from its records, on any machine: torch is not needed, and nothing is trained.
 
     python -m harness.report reports/STUDY
+    python -m harness.report reports/claims
 
-Reads study.json and runs.jsonl; writes report.html, report.md, comparisons.json and the figures beside them.
+Reads study.json and runs.jsonl; writes report.html, report.md, comparisons.json and the figures beside them. Of a
+claims ledger it reads the evidence and writes claims.json.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.analyse.sentences import headline, verdict_sentence
+from harness.records.evidence import is_ledger
 from harness.records.store import StoreError
+from harness.reporting.claims import rebuild_claims
 from harness.reporting.material import read_material
 from harness.reporting.write import write_report
 from variants.errors import UserError
@@ -24,6 +28,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0, or 2 for bad input, or 1 when the disk refuses."""
     try:
         folder = Path(_parser().parse_args(argv).folder)
+        if is_ledger(folder):
+            print("\n".join(rebuild_claims(folder)))
+            return 0
         material = read_material(folder)
         report = write_report(folder, material)
     except UserError as error:
@@ -50,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m harness.report", description="Rebuild a study's report from its records.")
-    parser.add_argument("folder", metavar="FOLDER", help="a study's folder, with study.json and runs.jsonl in it")
+    parser.add_argument("folder", metavar="FOLDER", help="of a study (it has study.json) or of a claims ledger")
     return parser
 
 

@@ -103,7 +103,7 @@ def flags(tmp_path: Path, small_text: Path) -> list[str]:
     folder.mkdir()
     (folder / "X1.toml").write_text(CLAIM)
     where = ["--claims", str(folder), "--data", str(small_text), "--out", str(tmp_path / "out"), "--device", "cpu"]
-    return [*where, *"--scale rehearsal --steps 60 --blocks 2 --workers 2".split()]
+    return [*where, *["--scale", "rehearsal", "--steps", "60", "--blocks", "2", "--workers", "2"]]
 
 
 def words(document: dict) -> dict[str, str]:

@@ -344,6 +344,13 @@ def tally(found: Sequence[ClaimResult]) -> str:
     return f"{count(len(found), 'claim')}: {', '.join(said)}"
 
 
+def claim_line(result: ClaimResult) -> str:
+    """`C6 EQUIVALENT: RMSNorm is as good as LayerNorm: -0.0027 [-0.0087, +0.0033] nats per byte`."""
+    first = result.findings[0]
+    number = "" if first.value is None else f": {value_text(first)}"
+    return f"{result.claim.id} {result.word.upper()}: {result.claim.title}{number}"
+
+
 def value_text(f: Finding) -> str:
     """`-0.0079 [-0.0147, -0.0010] nats per byte`; `1.8e-14` for a number that is nearly nothing."""
     if f.value is None:

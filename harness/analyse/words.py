@@ -135,42 +135,49 @@ def _as_expected(effect: Effect, limits: Limits, level: float) -> bool:
     return abs(effect.value - limits.get("expected", 0.0)) <= limits.get("tolerance", 0.0)
 
 
-RULES: dict[str, tuple[tuple[Word, Statement], ...]] = {
+class Allowed(NamedTuple):
+    """A word that a rule can give, and the statement that must hold for it."""
+
+    word: Word
+    holds: Statement
+
+
+RULES: dict[str, tuple[Allowed, ...]] = {
     "below": (  # less than `null` (0), by `sesoi` (0) or more
-        ("supported", lambda e, c, a: _less(e, _null(c) - c.get("sesoi", 0.0), a)),
-        ("equivalent", lambda e, c, a: _within(e, _null(c), c.get("sesoi", 0.0), a)),
-        ("direction only", lambda e, c, a: _less(e, _null(c), a)),
-        ("refuted", lambda e, c, a: _more(e, _null(c), a)),
+        Allowed("supported", lambda e, c, a: _less(e, _null(c) - c.get("sesoi", 0.0), a)),
+        Allowed("equivalent", lambda e, c, a: _within(e, _null(c), c.get("sesoi", 0.0), a)),
+        Allowed("direction only", lambda e, c, a: _less(e, _null(c), a)),
+        Allowed("refuted", lambda e, c, a: _more(e, _null(c), a)),
     ),
     "above": (  # more than `null` (0), by `sesoi` (0) or more
-        ("supported", lambda e, c, a: _more(e, _null(c) + c.get("sesoi", 0.0), a)),
-        ("equivalent", lambda e, c, a: _within(e, _null(c), c.get("sesoi", 0.0), a)),
-        ("direction only", lambda e, c, a: _more(e, _null(c), a)),
-        ("refuted", lambda e, c, a: _less(e, _null(c), a)),
+        Allowed("supported", lambda e, c, a: _more(e, _null(c) + c.get("sesoi", 0.0), a)),
+        Allowed("equivalent", lambda e, c, a: _within(e, _null(c), c.get("sesoi", 0.0), a)),
+        Allowed("direction only", lambda e, c, a: _more(e, _null(c), a)),
+        Allowed("refuted", lambda e, c, a: _less(e, _null(c), a)),
     ),
     "equal": (  # `null` (0), within `margin`; a difference that may be smaller than the margin is a direction only
-        ("equivalent", lambda e, c, a: _within(e, _null(c), c["margin"], a)),
-        ("refuted", lambda e, c, a: _less(e, _null(c) - c["margin"], a) or _more(e, _null(c) + c["margin"], a)),
-        ("direction only", lambda e, c, a: _less(e, _null(c), a) or _more(e, _null(c), a)),
+        Allowed("equivalent", lambda e, c, a: _within(e, _null(c), c["margin"], a)),
+        Allowed("refuted", lambda e, c, a: _less(e, _null(c) - c["margin"], a) or _more(e, _null(c) + c["margin"], a)),
+        Allowed("direction only", lambda e, c, a: _less(e, _null(c), a) or _more(e, _null(c), a)),
     ),
     "range": (  # between `low` and `high`, both of one sign
-        ("supported", _inside),
-        ("refuted", _outside),
-        ("direction only", _of_its_sign),
+        Allowed("supported", _inside),
+        Allowed("refuted", _outside),
+        Allowed("direction only", _of_its_sign),
     ),
     "at_least": (  # `value_claimed` or more; `null` (0) is no effect
-        ("supported", lambda e, c, a: e.interval(a)[0] >= c["value_claimed"]),
-        ("refuted", lambda e, c, a: _less(e, c["value_claimed"], a)),
-        ("direction only", lambda e, c, a: _more(e, _null(c), a)),
+        Allowed("supported", lambda e, c, a: e.interval(a)[0] >= c["value_claimed"]),
+        Allowed("refuted", lambda e, c, a: _less(e, c["value_claimed"], a)),
+        Allowed("direction only", lambda e, c, a: _more(e, _null(c), a)),
     ),
     "at_most": (  # `value_claimed` or less; without a `null` there is no direction to fall back on
-        ("supported", lambda e, c, a: e.interval(a)[1] <= c["value_claimed"]),
-        ("refuted", lambda e, c, a: _more(e, c["value_claimed"], a)),
-        ("direction only", lambda e, c, a: _less(e, c.get("null", -math.inf), a)),
+        Allowed("supported", lambda e, c, a: e.interval(a)[1] <= c["value_claimed"]),
+        Allowed("refuted", lambda e, c, a: _more(e, c["value_claimed"], a)),
+        Allowed("direction only", lambda e, c, a: _less(e, c.get("null", -math.inf), a)),
     ),
     "exact": (  # `expected` (0) within `tolerance` (0), a number without sampling
-        ("supported", _as_expected),
-        ("refuted", lambda e, c, a: not _as_expected(e, c, a)),
+        Allowed("supported", _as_expected),
+        Allowed("refuted", lambda e, c, a: not _as_expected(e, c, a)),
     ),
 }
 """What a claim says of its number, by the name it is declared under."""
@@ -195,8 +202,10 @@ class Judged(NamedTuple):
 
 def judge(question: Asked, level: float = LEVEL) -> Judged:
     """The word of a question that stands alone."""
-    holding = (word for word, holds in RULES[question.rule] if holds(question.effect, question.limits, level))
-    return Judged(next(holding, "inconclusive"))
+    for allowed in RULES[question.rule]:
+        if allowed.holds(question.effect, question.limits, level):
+            return Judged(allowed.word)
+    return Judged("inconclusive")
 
 
 def judge_family(questions: Sequence[Asked | None]) -> list[Judged | None]:
@@ -206,7 +215,7 @@ def judge_family(questions: Sequence[Asked | None]) -> list[Judged | None]:
         questions: None is a member without data, which counts in the size of the family and is given no word.
     """
     adjusted: list[dict[Word, float]] = [{} for _ in questions]
-    for word in dict.fromkeys(word for rule in RULES.values() for word, _ in rule):
+    for word in dict.fromkeys(allowed.word for rule in RULES.values() for allowed in rule):
         p = [1.0 if q is None else smallest_level(q, word) for q in questions]
         for i, value in enumerate(holm(p)):
             adjusted[i][word] = 1.0 if value is None else value
@@ -214,14 +223,16 @@ def judge_family(questions: Sequence[Asked | None]) -> list[Judged | None]:
 
 
 def _given(question: Asked, p: Mapping[Word, float]) -> Judged:
-    words = [word for word, _ in RULES[question.rule]]
-    given = next((word for word in words if p[word] <= LEVEL), None)
-    return Judged("inconclusive", min(p[word] for word in words)) if given is None else Judged(given, p[given])
+    words = [allowed.word for allowed in RULES[question.rule]]
+    for word in words:
+        if p[word] <= LEVEL:
+            return Judged(word, p[word])
+    return Judged("inconclusive", min(p[word] for word in words))
 
 
 def smallest_level(question: Asked, word: Word) -> float:
     """The smallest level at which the word's statement holds, which is its p-value; 1 where it never does."""
-    holds = dict(RULES[question.rule]).get(word)
+    holds = next((allowed.holds for allowed in RULES[question.rule] if allowed.word == word), None)
     if holds is None or not holds(question.effect, question.limits, 1 - 1e-9):
         return 1.0
     low, high = -300.0, 0.0  # of log level; below 1e-130 nothing depends on it

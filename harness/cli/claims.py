@@ -19,8 +19,8 @@ from typing import Any
 
 import torch
 
-from harness.analyse.claims import ClaimResult, results, tally, value_text
-from harness.analyse.text import count, duration
+from harness.analyse.claims import ClaimResult, claim_line, results, tally
+from harness.analyse.text import count, duration, listing
 from harness.cli.arguments import DEFAULT_BUDGET
 from harness.cli.display import StudyDisplay
 from harness.cli.run import LOG, Place, say
@@ -336,7 +336,7 @@ def open_ledger(folder: Path, ledger: LedgerRecord) -> LedgerRecord:
         differ = [name for name in SHARED if getattr(before, name) != getattr(ledger, name)]
         if differ:
             raise UserError(
-                f"{folder} holds a ledger of another {', '.join(differ)}; choose another --out, or remove that folder"
+                f"{folder} holds a ledger of another {listing(differ)}; choose another --out, or remove that folder"
             )
         ledger = dataclasses.replace(ledger, created=before.created)
     write_ledger(folder, ledger)
@@ -354,13 +354,6 @@ def bench_of(book: Book, data: TokenizedData, num_blocks: int) -> Bench:
         num_blocks=num_blocks,
         say=say,
     )
-
-
-def claim_line(result: ClaimResult) -> str:
-    """`C6 equivalent: RMSNorm is as good as LayerNorm: -0.0027 [...] nats per byte`."""
-    first = result.findings[0]
-    number = "" if first.value is None else f": {value_text(first)}"
-    return f"{result.claim.id} {result.word.upper()}: {result.claim.title}{number}"
 
 
 def closing(found: Sequence[ClaimResult], folder: Path, started: float) -> str:

@@ -29,7 +29,7 @@ MEASURES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "speed": (("timing", "arm", "case"), ("batch", "context")),  # tokens/s against the timing's first arm, in percent
     "latency": (("timing", "arm"), ("batch",)),  # of a decoded token: growth over the contexts, in percent
     "memory": (("timing", "arm"), ()),  # peak of a training step against the timing's first arm, in percent
-    "kernel": (("arm", "mode", "width"), ("backward",)),  # time of a norm alone over LayerNorm's
+    "kernel": (("mode", "width"), ("backward",)),  # time of a norm alone over LayerNorm's
     "count": (("arm", "field"), ("against",)),  # of an arm: parameters, FLOPs; over another arm's
     "check": (("check", "value"), ()),  # an exact number, without training
     "untested": (("reason",), ()),
@@ -110,7 +110,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Claim:
-    """`questions[0]` is the claim itself: its word is the claim's. `arms[0]` is the claim's baseline."""
+    """`questions[0]` is the claim itself: its word is the claim's. A claim of arithmetic has no arms."""
 
     id: str
     title: str
@@ -287,7 +287,7 @@ def _check(claim: Claim, what: str) -> None:
             raise UserError(f"{what}: every {kind} has a name of its own, got {names}")
     used = [(t.name, arm) for t in claim.timings for arm in t.arms]
     for q in claim.questions:
-        used += [(q.name, arm) for arm in _arms_of(q)]
+        used += [(q.name, arm) for arm in _arms_of(q, what)]
         timing = q.of.get("timing")
         if timing is not None and timing not in timings:
             raise UserError(f"{what}: {q.name} asks for the timing {timing!r}{nearest(timing, timings)}")
@@ -300,14 +300,14 @@ def _check(claim: Claim, what: str) -> None:
             raise UserError(f"{what}: {user} names the arm {arm!r}{nearest(arm, arms)}, which is not declared")
 
 
-def _arms_of(q: Question) -> list[str]:
+def _arms_of(q: Question, what: str) -> list[str]:
     if q.measure == "contrast":
         weights = q.of["weights"]
-        if not isinstance(weights, dict) or not all(type(w) in (int, float) for w in weights.values()):
-            raise UserError(f"weights are numbers by arm, {{ swiglu = 1, gelu = -1 }}, got {weights!r} in {q.name}")
+        if not isinstance(weights, dict) or not weights or any(type(w) not in (int, float) for w in weights.values()):
+            raise UserError(
+                f"{what}: {q.name}: weights are numbers by arm, {{ swiglu = 1, gelu = -1 }}, got {weights!r}"
+            )
         return list(weights)
-    if q.measure == "kernel":
-        return []
     names = [q.of[key] for key in ("arm", "against") if key in q.of]
     return [*names, *cast("list[str]", q.of.get("ladder", []))]
 

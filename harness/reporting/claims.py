@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.analyse.claims import ClaimResult, Finding, claim_text, tally, value_text
+from harness.analyse.claims import ClaimResult, Finding, claim_line, claim_text, results, tally, value_text
 from harness.analyse.claims_forest import claim_panels
 from harness.analyse.text import count, duration, listing, number
 from harness.analyse.words import LEVEL, WORDS, Word
 from harness.records.atomic import write_text
-from harness.records.evidence import LedgerRecord
+from harness.records.evidence import LedgerRecord, read_evidence, read_ledger
 from harness.records.seal import finite
 from harness.reporting import html, markdown
 from harness.reporting.figures.claims_forest import claims_forest
@@ -55,6 +55,19 @@ def write_claims_report(folder: Path, ledger: LedgerRecord, found: Sequence[Clai
     write_text(folder / "report.md", markdown.render(page))
     write_text(folder / "report.html", html.render(page))
     return folder / "report.html"
+
+
+def rebuild_claims(folder: Path) -> list[str]:
+    """Write the report anew from the evidence in `folder`; gives what the command prints.
+
+    Raises:
+        UserError: the folder is no ledger's, or a file in it was cut short, damaged or edited.
+        StoreError: the disk refuses.
+    """
+    ledger = read_ledger(folder)
+    found = results(ledger, read_evidence(folder))
+    path = write_claims_report(folder, ledger, found)
+    return [*map(claim_line, found), f"{tally(found)}   report: {path}"]
 
 
 def claims_json(ledger: LedgerRecord, found: Sequence[ClaimResult]) -> dict[str, Any]:

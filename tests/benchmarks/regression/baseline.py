@@ -16,6 +16,7 @@ from typing import Any
 from tests.numerics.machine import speed_class
 
 ROOT = Path(__file__).parents[3]
+TESTS = "tests/benchmarks/regression"
 COMMITTED = Path(__file__).parent / "baselines"
 LOCAL = ROOT / ".benchmarks" / "baselines"
 

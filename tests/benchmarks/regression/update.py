@@ -15,13 +15,10 @@ import tempfile
 from pathlib import Path
 
 from tests.benchmarks.regression import baseline, moved
+from tests.benchmarks.regression.command import MEASURED
 from tests.numerics.machine import speed_class
 
 PROCESSES = 3
-PYTEST = (
-    *(sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "--import-mode=importlib"),
-    *("tests/benchmarks/regression", "--benchmark-only", "--benchmark-quiet"),
-)
 
 
 def main(arguments: list[str]) -> int:
@@ -35,7 +32,8 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory() as folder:
         for number in range(PROCESSES):
             saved = Path(folder) / f"{number}.json"
-            code = subprocess.run([*PYTEST, f"--benchmark-json={saved}"], cwd=baseline.ROOT).returncode
+            command = [sys.executable, "-m", "pytest", *MEASURED, f"--benchmark-json={saved}"]
+            code = subprocess.run(command, cwd=baseline.ROOT).returncode
             if code:
                 return code
             documents.append(baseline.read(saved))

@@ -11,7 +11,7 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tests.numerics.machine import speed_class
 
@@ -26,25 +26,36 @@ class Baseline:
     """`medians` by a benchmark's full name. `path` need not exist yet; then there are none."""
 
     path: Path
-    committed: bool
+    kind: Literal["committed", "first run here", "given"]
     medians: Mapping[str, float]
 
     @property
     def sentence(self) -> str:
         """What a run is compared with, in one line."""
-        if self.committed:
-            return f"compared with {self.path.relative_to(ROOT)}"
+        if self.kind != "first run here":
+            return f"compared with {self.path}"
         none = f"no committed baseline for this class of machine, {self.path.stem}"
         if self.medians:
-            return f"{none}; compared with the first run here, {self.path.relative_to(ROOT)}"
+            return f"{none}; compared with the first run here, {self.path}"
         return f"{none}; nothing was compared, and the next runs are compared with this one"
 
 
-def find() -> Baseline:
-    """The committed file of this class of machine, else the local one, whether or not it exists."""
+def find(given: str | None = None) -> Baseline:
+    """The given file, else the committed one of this class of machine, else the local one, which need not exist.
+
+    Raises:
+        ValueError: the given file is of another class of machine, or is no baseline.
+    """
+    if given is not None:
+        document = json.loads(Path(given).read_text())
+        known = document.get("machine_info", {}).get("class")
+        if known != speed_class():
+            raise ValueError(f"ratios belong to a class of machine: {given} is of {known}, not {speed_class()}")
+        return Baseline(Path(given), "given", medians_of(document))
     name = f"{speed_class()}.json"
-    path = COMMITTED / name if (COMMITTED / name).exists() else LOCAL / name
-    return Baseline(path, path.parent == COMMITTED, medians_of(read(path)))
+    if (COMMITTED / name).exists():
+        return Baseline(COMMITTED / name, "committed", medians_of(read(COMMITTED / name)))
+    return Baseline(LOCAL / name, "first run here", medians_of(read(LOCAL / name)))
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -37,10 +37,14 @@ FOUND = pytest.StashKey[baseline.Baseline]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """`--benchmark-compare` without a name is the baseline of this class of machine, where there is one."""
-    if config.option.benchmark_compare is not True:
+    """`--benchmark-compare` takes a file, or without one the baseline of this class of machine, where there is one."""
+    given = config.option.benchmark_compare
+    if given is not True and not Path(given or "-").is_file():
         return
-    found = config.stash[FOUND] = baseline.find()
+    try:
+        found = config.stash[FOUND] = baseline.find(None if given is True else given)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
     config.option.benchmark_compare = str(found.path) if found.medians else []
     if not found.medians:
         config.option.benchmark_compare_fail = None
@@ -120,7 +124,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if found.medians:
         for line in moved.table(moved.compare_runs(found.medians, now), share(config)):
             terminalreporter.write_line(line)
-    if not found.committed:
+    if found.kind == "first run here":
         keep_first(found, [bench.as_dict(include_data=False) for bench in measured])
 
 

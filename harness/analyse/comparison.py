@@ -94,7 +94,8 @@ def compare(
         )
         judge = _explored if kind == "explore" else _judge
         verdict, reason = judge(comparison, found[comparison.baseline], found[comparison.arm], family)
-        reason += f" ({adjusted.note})" if adjusted.note else ""
+        if adjusted.refused and verdict == "inconclusive" and comparison.num_seeds == comparison.num_planned:
+            reason = f"{adjusted.method}, as declared, gives no verdict: {adjusted.refused}"
         judged.append(dataclasses.replace(comparison, verdict=verdict, reason=reason))
     return judged
 
@@ -164,10 +165,9 @@ def _judge(c: Comparison, baseline: Outcomes, arm: Outcomes, family: int) -> tup
         return (None if c.num_seeds < 2 else "inconclusive"), reasons.interrupted(c.num_seeds, baseline, arm)
     assert c.ci95 is not None
     assert c.mean_difference is not None
-    assert c.p_adjusted is not None
     if c.p_equivalence_adjusted is not None and c.p_equivalence_adjusted <= ALPHA:
         return "equivalent", reasons.equivalent(c.p_equivalence_adjusted, c.ci95, c.margin, c.unit, family)
-    if c.p_adjusted <= ALPHA:
+    if c.p_adjusted is not None and c.p_adjusted <= ALPHA:
         word = "better" if (c.mean_difference < 0) == (c.direction == "lower") else "worse"
         return word, reasons.different(c.p_adjusted, c.ci95, c.margin, c.unit, family, c.correction)
     return "inconclusive", reasons.inconclusive(

@@ -49,7 +49,8 @@ def add_design_flags(parser: argparse.ArgumentParser) -> None:
         "--family",
         default="holm",
         choices=("holm", "max-t", "dunnett"),
-        help="how 5 %% are shared among the arms; default %(default)s",
+        help="how 5 %% are shared among the arms; dunnett gives no verdict where arms spread unequally; default "
+        "%(default)s",
     )
     family.add_argument(
         "--explore",
@@ -116,9 +117,11 @@ def study_seeds(args: argparse.Namespace) -> range:
     kinds = (args.design or "joint").split(",") if not args.path else ["path"]
     if args.looks and (args.screen or family_of(args) != "holm"):
         raise UserError("--looks shares its level over looks by a rule of its own; leave out --screen and --family")
-    for flag, value in (("--looks", args.looks), ("--screen", args.screen)):
+    for flag, value in (("--looks", args.looks), ("--screen", args.screen), ("--match all", args.match == "all")):
         if value and not set(kinds) <= set(STOPPING):
-            raise UserError(f"{flag} drops arms, and --design {','.join(kinds)} needs them all; leave one of them out")
+            raise UserError(
+                f"{flag} may drop arms, and --design {','.join(kinds)} needs them all; leave one of them out"
+            )
     if args.family == "dunnett" and not {"path", "leave-one-out"}.isdisjoint(kinds):
         raise UserError(f"--family dunnett compares with one baseline, --design {','.join(kinds)} does not; use max-t")
     if args.match == "all" and (args.screen or args.explore or not set(kinds) <= set(STOPPING)):

@@ -20,7 +20,7 @@ POWER = 0.8
 FAMILIES = {
     "holm": "paired t-test and two one-sided t-tests over seeds, Holm over the arms",
     "max-t": "max-t by sign flips over seeds (Westfall and Young), and two one-sided t-tests, Holm over the arms",
-    "dunnett": "Dunnett's test with seeds as blocks, or Holm over paired t-tests where the arms' differences spread "
+    "dunnett": "Dunnett's test with seeds as blocks, and no difference is called where the arms' differences spread "
     "unequally; and two one-sided t-tests, Holm over the arms",
     "explore": "exploratory, without verdicts: paired t-tests over seeds, Benjamini-Hochberg over the arms",
 }

@@ -40,6 +40,7 @@ from harness.cli.prepare import (
 )
 from harness.cli.regimes import declare_regimes, planned_by_time, run_regimes
 from harness.cli.run import LOG, Place, run_study
+from harness.cli.tune import add_tuning_flags, declared, run_tuned, tuning_of
 from harness.engine.calibrate import scale_of
 from harness.engine.choose_scores import choose_scores
 from harness.engine.job import data_folder
@@ -61,6 +62,7 @@ def parser() -> Parser:
     )
     p.add_argument("tokens", nargs="*", metavar="slot=variant", help=TOKENS_HELP)
     add_design_flags(p)
+    add_tuning_flags(p)
     add_model_flags(p)
     add_study_flags(p, (*MATCHES, "time", "all"))
     add_score_flags(p)
@@ -90,6 +92,7 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     choose_device(args.device)
     args.baseline = baseline_name(args)
     seeds = study_seeds(args)
+    tuning = tuning_of(args, seeds)
     place.engine(place.out / LOG)  # a wrong engine is refused before any text is read
     first = plan_for(args, vocab_size=257)  # so that a wrong token is refused before any text is read
     check_parallel(place.parallel, first)
@@ -117,12 +120,14 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
             parallel=place.parallel,
             family=family_of(args),
             screen=args.screen,
-            also=["all regimes"] if args.match == "all" else [],
+            also=[*(["all regimes"] if args.match == "all" else []), *(tuning.decided if tuning else [])],
         )
         folder = place.out / study.name
         study, regimes = dataclasses.replace(study, timing=timing), None
         if args.match == "all":
             study, regimes = declare_regimes(study, plan, data, scores, place)
+        if tuning is not None:
+            study = declared(study, tuning)
     print(f"{show.plan_text(study)}\n{step.step} steps: {step.reason}", file=sys.stderr)
     known = read_calibration(place.store, scale_key(scale_of(plan.baseline, plan.recipe, data.sha256)))
     print(show.forecast_text(known, study, place.num_workers, args.effect, args.power), file=sys.stderr)
@@ -132,6 +137,8 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
         material = run_study(study, plan, data, scores, place)
         if regimes is not None:
             material = run_regimes(material, regimes, data, scores, place)
+        if tuning is not None:
+            material = run_tuned(material, plan, tuning, data, scores, place)
         text = show.verdict_text(material, folder, time.monotonic() - started)
         print(text, file=sys.stderr if args.json else sys.stdout)
     if args.json:

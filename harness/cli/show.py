@@ -16,6 +16,7 @@ from harness.analyse.scores import SCORES, Score, scores_of
 from harness.analyse.sentences import verdict_sentence
 from harness.analyse.text import count, interval, number, signed
 from harness.analyse.throughput import timings
+from harness.analyse.tuning import sensitivities, transfer, tuned_rows, warnings, widened
 from harness.records.calibration import CalibrationRecord
 from harness.records.record import RegimeRecord, StudyRecord, StudyRun, to_json
 from harness.records.sweep import SweepRecord
@@ -86,6 +87,12 @@ def verdict_text(material: Material, folder: Path, seconds: float) -> str:
         lines += [verdict_sentence(comparison), f"  {comparison.reason}", *score_lines(material, comparison.arm)]
     for verdict in verdicts(rows_of(material)):
         lines += [verdict.words, f"  {verdict.standings}"]
+    if material.tuning is not None:
+        found = sensitivities(material.tuning, study.margin)
+        rows = tuned_rows(comparisons, material.tuned.comparisons if material.tuned else ())
+        lines += [row.words for row in rows] + warnings(material.tuning, found, study.margin)
+        rates = ", ".join(f"{s.arm} {s.chosen:.3g}" for s in found if s.chosen is not None)
+        lines.append(f"  learning rates, tuned on seeds that are not scored: {rates}")
     if not comparisons and not study.regimes:
         lines.append(f"{study.baseline} is the only arm, so there is nothing to compare")
     for name in (arm.name for arm in study.arms):
@@ -152,6 +159,7 @@ def document(material: Material, folder: Path) -> dict[str, Any]:
         "runs": [_run(run) for run in material.runs],
         "comparisons": [comparison_json(c) for c in material.comparisons],
         "regimes": _regimes(material),
+        "tuning": _tuning(material),
         "measurements": {m.name: to_json(m) for m in material.measurements},
     }
 
@@ -166,6 +174,27 @@ def _regimes(material: Material) -> dict[str, Any] | None:
         "verdicts": [dataclasses.asdict(verdict) for verdict in verdicts(rows)],
         "timing": material.study.timing,
         "runs": [] if material.regimes is None else [_run(run) for run in material.regimes.runs],
+    }
+
+
+def _tuning(material: Material) -> dict[str, Any] | None:
+    """Both verdicts of every arm, its learning rates and every trial; None where nothing was tuned."""
+    record, tuned = material.tuning, material.tuned
+    if record is None:
+        return None
+    margin = material.study.margin
+    found = sensitivities(record, margin)
+    return {
+        "rows": [
+            dataclasses.asdict(row) for row in tuned_rows(material.comparisons, tuned.comparisons if tuned else ())
+        ],
+        "learning_rates": [{**dataclasses.asdict(s), "edge": s.curve.edge} for s in found],
+        "warnings": warnings(record, found, margin),
+        "widened": widened(found),
+        "transfer": None if (moved := transfer(record)) is None else dataclasses.asdict(moved),
+        "trials": [dataclasses.asdict(trial) for trial in record.trials],
+        "seeds": record.seeds,
+        "runs": [_run(run) for run in tuned.runs] if tuned else [],
     }
 
 

@@ -14,6 +14,7 @@ import optuna
 from harness.data import dataset
 from harness.engine.job import Job, data_folder, execute
 from harness.engine.objectives import Objective, TrialRun, parse_objectives, values_of
+from harness.plan.ledger import count
 from harness.plan.match import Match, PlannedArm, match_arm, plan_baseline
 from harness.records.record import RunRecord
 from harness.spec.recipe import Recipe
@@ -37,10 +38,20 @@ class TrialFailedError(RuntimeError):
 
 
 @dataclass(frozen=True)
+class FixedArm:
+    """An arm that is planned already: its width and length are no trial's to choose."""
+
+    name: str
+    spec: Spec
+    num_steps: int
+
+
+@dataclass(frozen=True)
 class Sweep:
     """Everything that decides a sweep, as plain data that crosses a process boundary as JSON.
 
-    Trials are trained on `seed`; the winner is judged on other ones.
+    Trials are trained on `seed`; the winner is judged on other ones. With `arms`, a trial chooses one of them by name,
+    as the value `arm`, and its seed too.
     """
 
     baseline_name: str
@@ -57,9 +68,19 @@ class Sweep:
     store: str
     device: str
     checkpoint_seconds: float
+    arms: tuple[FixedArm, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "baseline": self.baseline.to_json()}
+        arms = [{"name": arm.name, "spec": arm.spec.to_json(), "num_steps": arm.num_steps} for arm in self.arms]
+        own = {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "arms"}
+        plain = {name: [dataclasses.asdict(d) for d in own[name]] for name in ("choices", "ranges")}
+        return {
+            **own,
+            **plain,
+            "recipe": dataclasses.asdict(self.recipe),
+            "baseline": self.baseline.to_json(),
+            **({"arms": arms} if arms else {}),
+        }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Sweep:
@@ -70,6 +91,7 @@ class Sweep:
                 "recipe": Recipe(**data["recipe"]),
                 "choices": tuple(Choices(c["name"], tuple(c["values"])) for c in data["choices"]),
                 "ranges": tuple(Range(**r) for r in data["ranges"]),
+                "arms": tuple(FixedArm(**{**a, "spec": Spec.from_json(a["spec"])}) for a in data.get("arms", ())),
             }
         )
 
@@ -110,6 +132,9 @@ def planned(sweep: Sweep, values: dict[str, Any]) -> tuple[PlannedArm, Recipe]:
     """
     own = {name: value for name, value in values.items() if name in RECIPE}
     recipe = dataclasses.replace(sweep.recipe, **own)
+    if sweep.arms:
+        fixed = next(arm for arm in sweep.arms if arm.name == values["arm"])
+        return PlannedArm(fixed.name, count(fixed.spec), fixed.num_steps, recipe.tokens_per_step, 0.0), recipe
     tokens = [f"{name}={value}" for name, value in values.items() if name not in own]
     baseline = Arm(sweep.baseline_name, sweep.baseline)
     first = plan_baseline(baseline, recipe.tokens_per_step, budget=sweep.budget, num_steps=sweep.num_steps)
@@ -125,7 +150,7 @@ def job_of(sweep: Sweep, values: dict[str, Any], objectives: Sequence[Objective]
         recipe=recipe,
         num_steps=arm.num_steps,
         training_flops_per_token=arm.ledger.training_flops_per_token,
-        seed=sweep.seed,
+        seed=values.get("seed", sweep.seed),
         data_sha256=sweep.data_sha256,
         store=sweep.store,
         device=sweep.device,

@@ -58,8 +58,18 @@ def sweep_name(sweep: Sweep) -> str:
     return f"sweep_{slug(names)}_{digest}"
 
 
-def search(sweep: Sweep, how: Search, out: Path, num_workers: int, say: Callable[[str], None]) -> list[TrialRecord]:
+def search(
+    sweep: Sweep,
+    how: Search,
+    out: Path,
+    num_workers: int,
+    say: Callable[[str], None],
+    points: Sequence[dict[str, Any]] | None = None,
+) -> list[TrialRecord]:
     """Run trials until enough are settled; returns all that are, by number.
+
+    Args:
+        points: the values of trials that must be among them, each once; None for the baseline's.
 
     Raises:
         UserError: the storage cannot be opened.
@@ -82,8 +92,9 @@ def search(sweep: Sweep, how: Search, out: Path, num_workers: int, say: Callable
             load_if_exists=True,
         )
         before = study.get_trials(deepcopy=False)
-        if not before:
-            study.enqueue_trial(_baseline_values(sweep))
+        if not before or points is not None:
+            for values in [_baseline_values(sweep)] if points is None else points:
+                study.enqueue_trial(values, skip_if_exists=True)
         say(f"{name}: {how.num_trials} trials, {len(settled(before))} of them before; {url.rsplit('@', 1)[-1]}")
         locks = locks_folder(url, folder)
         run_workers(

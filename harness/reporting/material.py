@@ -6,10 +6,14 @@ from pathlib import Path
 
 from harness.analyse.looks import compare_study
 from harness.records.study import read_measurements, read_study
+from harness.records.tuning import read_tuning
 from harness.reporting.section import Material
 
 REGIMES = "regimes"
 """The folder, in a study's, of the study of its arms under other matching regimes."""
+
+TUNED = "tuned"
+"""The folder, in a study's, of the study of its arms at learning rates of their own."""
 
 
 def read_material(folder: Path) -> Material:
@@ -20,11 +24,16 @@ def read_material(folder: Path) -> Material:
         StoreError: the disk refuses.
     """
     study, runs = read_study(folder)
-    inside = folder / REGIMES
     return Material(
         study,
         runs,
         compare_study(study, runs),
         read_measurements(folder),
-        regimes=read_material(inside) if (inside / "study.json").exists() else None,
+        regimes=_inside(folder / REGIMES),
+        tuning=read_tuning(folder, study.seeds),
+        tuned=_inside(folder / TUNED),
     )
+
+
+def _inside(folder: Path) -> Material | None:
+    return read_material(folder) if (folder / "study.json").exists() else None

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from harness.analyse.comparison import Comparison
 from harness.records.record import StudyRecord, StudyRun
 from harness.records.score import Measurement
+from harness.records.tuning import TuningRecord
 
 
 @dataclass(frozen=True)
 class Material:
     """What a report is made of. `comparisons` are of the primary score, one an arm. `regimes` is the study of the same
-    arms matched otherwise, where there is one.
+    arms matched otherwise, `tuned` that of each at its own learning rate, as `tuning` found it, where there is one.
     """
 
     study: StudyRecord
@@ -21,6 +22,8 @@ class Material:
     comparisons: Sequence[Comparison]
     measurements: Sequence[Measurement] = ()
     regimes: Material | None = None
+    tuning: TuningRecord | None = None
+    tuned: Material | None = None
 
     def measurement(self, name: str) -> Measurement | None:
         """The measurement of that name, None when it was not made."""

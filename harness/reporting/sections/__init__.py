@@ -23,6 +23,7 @@ from harness.reporting.sections import (
     scores,
     screening,
     throughput,
+    tuning,
 )
 
 DESIGN_SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
@@ -34,6 +35,7 @@ DESIGN_SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
 
 SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     regimes.section,
+    tuning.section,
     checks.section,
     divergence.section,
     scores.section,

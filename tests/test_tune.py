@@ -78,6 +78,7 @@ def test_a_killed_search_goes_on_and_trains_nothing_twice(
         (["--tune-seeds", "3"], "add --tune lr"),
         (["--tune", "lr", "--tune-share", "4"], "takes a share of the budget"),
         (["--tune", "lr", "--tune-share", "1/0"], "takes a share of the budget"),
+        (["--tune", "lr", "--parallel", "ddp", "--nproc", "2"], "one process each"),
         (["--tune", "lr", "--seeds", "10001"], "seeds 10000 would be tuned on and scored too"),
     ],
 )

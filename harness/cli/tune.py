@@ -108,6 +108,8 @@ def tuning_of(args: argparse.Namespace, seeds: Sequence[int]) -> Tuning | None:
         if args.tune_seeds or args.tune_share:
             raise UserError("--tune-seeds and --tune-share say how to tune; add --tune lr")
         return None
+    if args.parallel is not None:
+        raise UserError("--tune lr trains its trials in one process each; leave --parallel out")
     tuned = Tuning(
         tuple(range(FIRST_SEED, FIRST_SEED + (args.tune_seeds or DEFAULT_SEEDS))), args.tune_share or DEFAULT_SHARE
     )

@@ -30,6 +30,8 @@ from harness.cli.arguments import (
 )
 from harness.cli.boundary import run_command
 from harness.cli.design_flags import add_design_flags, baseline_name, family_of, study_seeds
+from harness.cli.ladder import climb_ladder
+from harness.cli.ladder_flags import add_ladder_flags, is_ladder_asked
 from harness.cli.prepare import (
     check_parallel,
     check_tasks,
@@ -66,6 +68,7 @@ def parser() -> Parser:
     add_model_flags(p)
     add_study_flags(p, (*MATCHES, "time", "all"))
     add_score_flags(p)
+    add_ladder_flags(p)
     add_forecast_flags(p)
     add_place_flags(p)
     add_engine_flags(p)
@@ -87,6 +90,8 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     if args.list:
         print(show.variants_text())
         return 0
+    if is_ladder_asked(args):
+        return climb_ladder(args, argv)
     started = time.monotonic()
     place = Place.of(args)
     choose_device(args.device)

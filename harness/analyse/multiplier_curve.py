@@ -58,7 +58,7 @@ def fitted(ladder: Ladder) -> Fitted | None:
         of("alpha"),
         grid,
         [ladder.law.loss(c) for c in grid],
-        [_interval(lambda rows, c=c: ladder.loss(rows, c), n) for c in grid],
+        [_interval(lambda rows, c=c: ladder.fit(rows).loss(c), n) for c in grid],
         math.log10(ladder.budgets.max() / ladder.budgets.min()),
     )
 
@@ -66,7 +66,7 @@ def fitted(ladder: Ladder) -> Fitted | None:
 def multiplier_curve(ladder: Ladder, own: Ladder) -> list[Multiplier]:
     """CM(C) of the arm whose ladder is `own`, from its lowest rung to its highest.
 
-    Its losses between rungs are those of its own law, with fewer than 4 rungs those of a line in log C.
+    Its losses between rungs follow its own law, with fewer than 4 rungs a line in log C.
     """
     return [multiplier_of(ladder, lambda rows, c=c: own.loss(rows, c), c) for c in _grid(own.budgets)]
 
@@ -88,7 +88,8 @@ def multiplier_trend(ladder: Ladder, arm: np.ndarray, known: Sequence[Multiplier
     x = np.log(spent) - np.log(spent).mean()
 
     def slope(rows: np.ndarray) -> float | None:
-        needed = [ladder.needed(rows, float(arm[rows, k].mean())) for k in rungs]
+        losses = arm[rows].mean(axis=0)
+        needed = [ladder.needed(rows, float(losses[k]), c) for k, c in zip(rungs, spent, strict=True)]
         if any(budget is None or budget <= 0 for budget in needed):
             return None
         return float(x @ np.log(np.array(needed, dtype=float) / spent) / (x @ x))

@@ -190,18 +190,28 @@ class Ladder:
         return self._fits[key]
 
     def loss(self, rows: np.ndarray, budget: float) -> float:
-        """The baseline's loss at a budget of the ladder or between two."""
-        if self.law:
-            return self.fit(rows).loss(budget)
-        order = np.argsort(self.budgets)
-        means = self.losses[rows].mean(axis=0)[order]
-        return float(np.interp(math.log(budget), np.log(self.budgets[order]), means))
+        """The measured mean of those seeds at a rung; between two, the law and what they are off it, on a line."""
+        means = self.losses[rows].mean(axis=0)
+        return self.fit(rows).loss(budget) + self._off(rows, budget) if self.law else self._line(means, budget)
 
-    def needed(self, rows: np.ndarray, loss: float) -> float | None:
-        """The budget at which those seeds' mean has `loss`; None where there is none."""
+    def needed(self, rows: np.ndarray, loss: float, budget: float) -> float | None:
+        """The budget that has `loss`, to be compared with `budget`; None where there is none.
+
+        By what the baseline is off its law at `budget`, a loss measured there is off too: seeds and data are the same.
+        So an arm with the baseline's losses is worth 1 whatever the law misses, and what pairing gains is kept.
+        """
         if self.law:
-            return self.fit(rows).budget(loss)
+            return self.fit(rows).budget(loss - self._off(rows, budget))
         return local_budget(self.budgets.tolist(), self.losses[rows].mean(axis=0).tolist(), loss)
+
+    def _off(self, rows: np.ndarray, budget: float) -> float:
+        law = self.fit(rows)
+        return self._line(self.losses[rows].mean(axis=0) - [law.loss(c) for c in self.budgets], budget)
+
+    def _line(self, values: np.ndarray, budget: float) -> float:
+        """At a budget, of values at the rungs: on a line in log C, level beyond the ends."""
+        order = np.argsort(self.budgets)
+        return float(np.interp(math.log(budget), np.log(self.budgets[order]), values[order]))
 
 
 def multipliers(
@@ -246,7 +256,7 @@ def multiplier_of(
     method, (low, high) = ladder.method, (float(ladder.budgets.min()), float(ladder.budgets.max()))
 
     def log_multiplier(rows: np.ndarray) -> float | None:
-        needed = ladder.needed(rows, loss_of(rows))
+        needed = ladder.needed(rows, loss_of(rows), budget)
         return None if needed is None or needed <= 0 else math.log(needed / budget)
 
     everyone = np.arange(len(ladder.losses))

@@ -162,6 +162,14 @@ def add_study_flags(parser: argparse.ArgumentParser, matches: Sequence[str] = MA
         help="tokens in a training step, a multiple of --seq-len; default %(default)s",
     )
 
+    budget.add_argument(
+        "--schedule",
+        default=recipe.schedule,
+        choices=("cosine", "wsd"),
+        help="how the learning rate comes down: along a cosine, or stable and then in the last fifth (wsd), which lets "
+        "the runs of --budgets share a trunk. default %(default)s",
+    )
+
     verdict = parser.add_argument_group("verdict")
     verdict.add_argument(
         "--seeds",
@@ -327,4 +335,4 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
             f"--tokens-per-step must be a multiple of --seq-len {args.seq_len}, got {args.tokens_per_step}; "
             f"try {max(1, round(args.tokens_per_step / args.seq_len)) * args.seq_len}"
         )
-    return Recipe(lr=args.lr, tokens_per_step=args.tokens_per_step)
+    return Recipe(lr=args.lr, tokens_per_step=args.tokens_per_step, schedule=args.schedule)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,11 +85,13 @@ def run_study(
     scores: ChosenScores,
     place: Place,
     folder: Path | None = None,
+    fresh: Collection[str] = (),
 ) -> Material:
     """Everything from the plan to the written report; what the store has is neither trained nor scored again.
 
     Args:
         folder: of a study that belongs to another one; else its own.
+        fresh: keys of runs that the same command has just trained, which are therefore not reused.
     """
     store, folder = RunStore(place.store), folder or place.out / study.name
     study = as_registered(folder, study)
@@ -104,7 +106,7 @@ def run_study(
         step=place.step,
         parallel=place.parallel,
     )
-    runs = run_looks(study, tasks, store, folder, place.engine(folder / LOG))
+    runs = run_looks(study, tasks, store, folder, place.engine(folder / LOG), fresh)
     write_study(folder, study, runs)
     device = choose_device(place.device)
     subject = Subject(plan.arms, runs, data, store, place.store, folder, plan.recipe.tokens_per_step, device)
@@ -115,10 +117,15 @@ def run_study(
 
 
 def run_looks(
-    study: StudyRecord, tasks: Sequence[Task], store: RunStore, folder: Path, engine: Engine
+    study: StudyRecord,
+    tasks: Sequence[Task],
+    store: RunStore,
+    folder: Path,
+    engine: Engine,
+    fresh: Collection[str] = (),
 ) -> list[StudyRun]:
     """Run what each look of the study needs, until nothing is left to decide; all at once where it has one look."""
-    reused = progress(tasks, store).trained
+    reused = progress(tasks, store).trained.difference(fresh)
     runs = collect(tasks, store, reused)
     while True:
         wanted = set(due(study, runs))

@@ -78,6 +78,7 @@ def tasks_of(
                 scores=tuple(scores),
                 step=step,
                 parallel=parallel,
+                from_trunk=plan.from_trunk,
             ),
         )
         for seed in seeds

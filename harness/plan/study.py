@@ -30,6 +30,7 @@ class Plan:
     own_recipes: tuple[tuple[str, Recipe], ...] = ()
     design: Design | None = None
     refused: tuple[tuple[Arm, str], ...] = ()
+    from_trunk: bool = False  # runs decay from a trunk that plans of other lengths share: plan/ladder.py
 
     @property
     def baseline(self) -> PlannedArm:

@@ -95,6 +95,19 @@ def test_the_interval_through_the_law_covers() -> None:
     assert np.mean(held) >= 0.8, "20 studies: 3 standard errors below 0.95"
 
 
+def test_what_the_law_misses_is_no_gain_and_no_loss() -> None:
+    """Seeds that all arms share, and a rung that lies off any law: an equal arm is worth 1, and pairing is kept."""
+    rng = np.random.default_rng(4)
+    bumpy = curve() + np.array([0.0, 0.03, -0.03, 0.02])
+    shared = noisy(rng, bumpy, 4, 0.02)
+    for found in ours.multipliers(LADDER, shared, shared):
+        assert found.multiplier == pytest.approx(1)
+        assert found.ci95 == pytest.approx((1, 1))
+    for found in ours.multipliers(LADDER, shared, shared - 0.01)[:-1]:
+        assert found.ci95 is not None
+        assert found.ci95[0] > 1, "a hundredth that every seed has, under noise of two"
+
+
 def test_beyond_twice_the_ladder_is_refused() -> None:
     twice = np.ones((2, 1))
     last = ours.multipliers(LADDER, twice * curve(), twice * curve(2.5))[-1]

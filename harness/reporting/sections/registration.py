@@ -13,9 +13,13 @@ def section(material: Material) -> Section | None:
     told = material.study.registration
     found = deviations(material.study, material.runs)
     notes = tuple(found) or ("Everything went as it was registered.",)
+    return Section("Registration and deviations", notes, (registration_grid(told, "study.json"),) if told else ())
+
+
+def registration_grid(told: dict[str, Any], file: str) -> Grid:
+    """What was decided before the first run, and written into `file`."""
     rows = [(name.replace("_", " "), _text(value)) for name, value in told.items()]
-    note = "Written into study.json, with its digest, before the first run."
-    return Section("Registration and deviations", notes, (Grid(("what", "reason"), rows, note),) if rows else ())
+    return Grid(("what", "reason"), rows, f"Written into {file}, with its digest, before the first run.")
 
 
 def _text(value: Any) -> str:

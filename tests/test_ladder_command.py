@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -110,8 +111,11 @@ def test_a_killed_ladder_of_branches_ends_with_the_same_bits(small_text: Path, t
 
     killed = tmp_path / "killed"
     process = subprocess.Popen(command(killed), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    while not list(killed.rglob("branches/step-*")):  # the first branch point of a trunk
+    deadline = time.monotonic() + 120
+    while not list(killed.glob("store/runs/*/*/branches/step-*")):  # the first branch point of a trunk
         assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     ladder = next(killed.glob("ladder-*/ladder.json"))
     told = unseal(ladder.read_bytes(), "ladder.json")
     assert len(told["registration"]["rungs"]) == 2, "registered before the first run ended"

@@ -65,13 +65,14 @@ class Step:
 
     def tasks(self, data: TokenizedData, plan: Plan | None = None) -> list[Task]:
         """The runs of the rung, or of another plan of it."""
-        place = self.place
-        where = (place.store, place.device, place.checkpoint_seconds)
+        place, plan = self.place, plan or self.plan
         return tasks_of(
-            plan or self.plan,
+            plan,
             data,
             self.study.seeds,
-            *where,
+            place.store,
+            place.device,
+            place.checkpoint_seconds,
             scores=self.scores.requests,
             step=place.step,
             parallel=place.parallel,
@@ -184,7 +185,7 @@ def _run(ladder: LadderRecord, steps: Sequence[Step], data: TokenizedData, place
             place.engine(folder / LOG).run([t.job for t in before.waiting], display.show)
     fresh = {t.job.key for t in before.waiting} - before.trained
     for step in ready:
-        run_study(step.study, step.plan, data, step.scores, step.place, fresh)
+        run_study(step.study, step.plan, data, step.scores, step.place, fresh=fresh)
         if step.plan.from_trunk:
             _keep_separate(step, data, store, folder)
 

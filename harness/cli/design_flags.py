@@ -117,7 +117,7 @@ def study_seeds(args: argparse.Namespace) -> range:
     kinds = (args.design or "joint").split(",") if not args.path else ["path"]
     if args.looks and (args.screen or family_of(args) != "holm"):
         raise UserError("--looks shares its level over looks by a rule of its own; leave out --screen and --family")
-    for flag, value in (("--looks", args.looks), ("--screen", args.screen), ("--match all", args.match == "all")):
+    for flag, value in (("--looks", args.looks), ("--screen", args.screen)):
         if value and not set(kinds) <= set(STOPPING):
             raise UserError(
                 f"{flag} may drop arms, and --design {','.join(kinds)} needs them all; leave one of them out"

@@ -215,7 +215,8 @@ def judge_family(questions: Sequence[Asked | None]) -> list[Judged | None]:
         questions: None is a member without data, which counts in the size of the family and is given no word.
     """
     adjusted: list[dict[Word, float]] = [{} for _ in questions]
-    for word in dict.fromkeys(allowed.word for rule in RULES.values() for allowed in rule):
+    words: set[Word] = {allowed.word for rule in RULES.values() for allowed in rule}
+    for word in words:
         p = [1.0 if q is None else smallest_level(q, word) for q in questions]
         for i, value in enumerate(holm(p)):
             adjusted[i][word] = 1.0 if value is None else value
@@ -223,7 +224,7 @@ def judge_family(questions: Sequence[Asked | None]) -> list[Judged | None]:
 
 
 def _given(question: Asked, p: Mapping[Word, float]) -> Judged:
-    words = [allowed.word for allowed in RULES[question.rule]]
+    words: list[Word] = [allowed.word for allowed in RULES[question.rule]]
     for word in words:
         if p[word] <= LEVEL:
             return Judged(word, p[word])

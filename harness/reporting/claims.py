@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from harness.analyse.claim_curves import claim_curves
 from harness.analyse.claims import ClaimResult, Finding, claim_line, claim_text, results, tally, value_text
 from harness.analyse.claims_forest import claim_panels
 from harness.analyse.text import count, duration, listing, number
@@ -19,6 +20,7 @@ from harness.records.atomic import write_text
 from harness.records.evidence import LedgerRecord, read_evidence, read_ledger
 from harness.records.seal import finite
 from harness.reporting import html, markdown
+from harness.reporting.figures.claim_curves import claim_curve
 from harness.reporting.figures.claims_forest import claims_forest
 from harness.reporting.page import Page, VerdictText
 from harness.reporting.section import Drawing, Grid, Section
@@ -123,7 +125,6 @@ def claims_page(ledger: LedgerRecord, found: Sequence[ClaimResult]) -> Page:
     sections = [
         _overview(found),
         *(claim_section(ledger, result) for result in found),
-        *_figures(found),
         _shortfalls(found),
     ]
     sections.append(_unfinished(found))
@@ -215,7 +216,13 @@ def claim_section(ledger: LedgerRecord, result: ClaimResult) -> Section:
     for name, check in result.evidence.checks.items():
         if "rows" in check:
             grids.append(Grid(tuple(check["columns"]), [tuple(row) for row in check["rows"]], title=name))
-    return Section(f"{claim.id} {result.word}: {claim.title}", tuple(notes), tuple(grids))
+    drawings = tuple(
+        Drawing(
+            curve.name, claim_curve(curve), f"{curve.title}, of claim {claim.id}", f"{curve.title}. {curve.caption}"
+        )
+        for curve in claim_curves(result)
+    )
+    return Section(f"{claim.id} {result.word}: {claim.title}", tuple(notes), tuple(grids), drawings)
 
 
 def _caveat(text: str) -> str:
@@ -278,10 +285,6 @@ def _arms(result: ClaimResult) -> Grid:
     columns = ("arm", "tokens", "finished", "nats per byte", "parameters", "active", "steps", "training FLOPs")
     note = "Mismatch is of the matched quantity against the baseline preset at that budget, as the arm was planned."
     return Grid((*columns, "mismatch", "learning rate"), rows, note, "Arms")
-
-
-def _figures(found: Sequence[ClaimResult]) -> list[Section]:
-    return []
 
 
 def _shortfalls(found: Sequence[ClaimResult]) -> Section | None:

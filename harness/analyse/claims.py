@@ -122,7 +122,7 @@ def _word(q: Question, found: Estimate, judged: Judged | None) -> tuple[Word, st
     if q.measure == "untested":
         return "not tested", found.reason
     if found.pending:
-        return "pending", found.reason
+        return "pending", found.reason or "it is not measured yet"
     if found.effect is None:
         return "inconclusive", found.reason
     if found.lost:
@@ -134,7 +134,7 @@ def _word(q: Question, found: Estimate, judged: Judged | None) -> tuple[Word, st
 def explained(f: Finding, family: int) -> str:
     """Why the word, in one sentence without the number itself."""
     claimed = claim_text(f.question, f.unit)
-    if f.question.rule == "exact":
+    if f.effect is not None and f.effect.exact:
         return f"claimed: {claimed}; an exact number, without sampling"
     why = f"claimed: {claimed}; {WORDS[f.word]}"
     if f.question.confirmatory:
@@ -174,15 +174,12 @@ def _contrast(q: Question, claim: Claim, evidence: EvidenceRecord) -> Estimate:
         there = sum((name, seed) in rows for name in weights for seed in planned)
         return Estimate(None, f"{there} of {len(planned) * len(weights)} runs are there", pending=True)
     lost = Counter(n for n in weights for seed in planned if rows[n, seed]["status"] != "finished")
-    values = [
-        math.fsum(w * rows[name, seed]["values"][score] for name, w in weights.items())
-        for seed in planned
-        if all(rows[name, seed]["values"].get(score) is not None for name in weights)
-    ]
     broken = tuple(f"{name}: {count(n, 'run')} of {len(planned)} did not finish" for name, n in lost.items())
-    if not broken and len(values) < len(planned):
-        without = [name for name in weights if any(rows[name, s]["values"].get(score) is None for s in planned)]
-        return Estimate(None, f"{listing(without)} has no {score}", len(values))
+    whole = [seed for seed in planned if all(rows[name, seed]["status"] == "finished" for name in weights)]
+    without = [name for name in weights if any(rows[name, seed]["values"].get(score) is None for seed in whole)]
+    if without:
+        return Estimate(None, f"{listing(without)} has no {score}", lost=broken)
+    values = [math.fsum(w * rows[name, seed]["values"][score] for name, w in weights.items()) for seed in whole]
     if len(values) < 2:
         return Estimate(None, f"{count(len(values), 'seed')} has no spread; run at least 2", len(values), broken)
     mean, sd, n = mean_and_sd(values)

@@ -154,7 +154,7 @@ def _verdict(result: ClaimResult) -> VerdictText:
         kind=KINDS[result.word],
         words=f"{result.claim.id} {result.word}: {result.claim.title}",
         means=first.question.says,
-        numbers=value_text(first) if first.value is not None else "",
+        numbers=value_text(first),
         reason=f"{reason}." if reason and not reason.endswith(".") else reason,
     )
 
@@ -188,7 +188,7 @@ def _overview(found: Sequence[ClaimResult]) -> Section | None:
         (
             result.claim.id,
             result.word,
-            value_text(result.findings[0]) if result.findings[0].value is not None else "no number",
+            value_text(result.findings[0]),
             claim_text(result.findings[0].question, result.findings[0].unit),
             result.claim.title,
         )
@@ -246,14 +246,16 @@ def _questions(result: ClaimResult) -> Grid:
             value_text(f),
             claim_text(f.question, f.unit),
             str(f.seeds or "n/a"),
-            "confirmatory" if f.question.confirmatory else "exploratory",
-            f.kernels or "n/a",
-            f"{f.question.says}. {f.reason}" + (f". {f.question.note}" if f.question.note else ""),
+            ". ".join(part for part in (f.question.says, f.reason, _kernels(f), f.question.note) if part) + ".",
         )
         for f in result.findings
     ]
-    columns = ("question", "verdict", "ours, 95 % interval", "claimed", "seeds", "kind", "kernels", "reason")
+    columns = ("question", "verdict", "ours, 95 % interval", "claimed", "seeds", "reason")
     return Grid(columns, rows, "The first question is the claim; its word is the claim's.", "Questions")
+
+
+def _kernels(f: Finding) -> str:
+    return f"Kernels: {f.kernels}" if f.kernels else ""
 
 
 def _arms(result: ClaimResult) -> Grid:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.cli.arguments import Parser, add_engine_flags, add_place_flags, positive
+from harness.cli.arguments import Parser, add_engine_flags, add_parallel_flags, add_place_flags, positive
 from harness.cli.boundary import run_command
 from harness.cli.claims import (
     SCALES,
@@ -70,6 +70,7 @@ def parser() -> Parser:
     p.add_argument("--json", action="store_true", help="claims.json on stdout, everything else on stderr")
     add_place_flags(p)
     add_engine_flags(p)
+    add_parallel_flags(p, shown=False)
     return p
 
 
@@ -92,6 +93,8 @@ def claims(args: argparse.Namespace, argv: Sequence[str]) -> int:
         return 0
     if args.compile == "on":
         raise UserError("the claims share runs, and mixtures cannot be compiled; leave --compile on out")
+    if args.parallel is not None or args.nproc is not None:
+        raise UserError("the runs of a ledger are trained by one process each; leave out --parallel and --nproc")
     choose_device(args.device)
     args.seq_len = scale_named(args.scale).seq_len
     place = Place.of(args)

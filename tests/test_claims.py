@@ -177,6 +177,7 @@ def test_a_claim_end_to_end(flags: list[str], tmp_path: Path, capsys: pytest.Cap
         (["X9"], "unknown claim 'X9'"),
         (["--scale", "nanno"], "unknown scale 'nanno'; did you mean 'nano'"),
         (["--compile", "on"], "leave --compile on out"),
+        (["--parallel", "ddp"], "leave out --parallel and --nproc"),
         (["--claims", "nowhere"], "nowhere has no claims"),
     ],
 )

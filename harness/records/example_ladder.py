@@ -7,8 +7,9 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.records.example import example_run, example_study
-from harness.records.ladder import Rung
+from harness.records.ladder import LadderRecord, Rung, RungRecord, register_ladder
 from harness.records.record import StudyRecord, StudyRun
+from harness.records.registration import register
 from harness.records.score import Measurement
 
 FLOOR, SCALE, ALPHA = 1.2, 0.6, 0.25
@@ -62,6 +63,40 @@ def without(rung: Rung, arm: str, seed: int) -> Rung:
     return dataclasses.replace(rung, runs=runs)
 
 
+def example_ladder_record(rungs: Sequence[Rung], *, trunk: bool = False) -> LadderRecord:
+    """The record that names these rungs."""
+    named = [RungRecord(rung.label, rung.study.name, rung.study.registration["sha256"]) for rung in rungs]
+    baseline, arms = rungs[0].study.baseline, [arm.name for arm in rungs[0].study.arms[1:]]
+    told = register_ladder(baseline=baseline, arms=arms, rungs=named, seeds=rungs[0].study.seeds, trunk=trunk)
+    return LadderRecord(
+        name="ladder-example",
+        command=["python", "-m", "harness.ablate", *arms, "--budgets", ",".join(rung.label for rung in rungs)],
+        created="2026-11-02T10:00:00Z",
+        kind="budgets",
+        rule="budgets as given",
+        trunk=trunk,
+        baseline=baseline,
+        arms=arms,
+        rungs=named,
+        registration=told,
+    )
+
+
+def branched(rung: Rung, shift: float) -> Rung:
+    """A rung whose runs were branches, beside the same runs annealed alone, which lost `shift` nats per byte more."""
+    alone = [
+        dataclasses.replace(run, record=dataclasses.replace(run.record, scores=_shifted(run, shift)))
+        for run in rung.runs
+    ]
+    wsd = {**rung.study.recipe, "schedule": "wsd", "decay": 0.2, "warmup_steps": 10}
+    return dataclasses.replace(rung, study=dataclasses.replace(rung.study, recipe=wsd), separate=(rung.study, alone))
+
+
+def _shifted(run: StudyRun, shift: float) -> dict[str, float | None]:
+    before = run.record.scores.get("nats_per_byte")
+    return {**run.record.scores, **({} if before is None else {"nats_per_byte": before + shift})}
+
+
 def _study(arms: Sequence[str], budget: float, seeds: int, flops_per_token: Mapping[str, float]) -> StudyRecord:
     study, own = example_study(arms, range(seeds)), []
     for arm in study.arms:
@@ -77,5 +112,5 @@ def _study(arms: Sequence[str], budget: float, seeds: int, flops_per_token: Mapp
                 mismatch=tokens * per_token / budget - 1,
             )
         )
-    name = f"example_{budget:g}"
-    return dataclasses.replace(study, name=name, budget=budget, arms=own, registration={"sha256": name})
+    told = register(baseline=arms[0], arms=arms[1:], match="flops", margin=study.margin, seeds=study.seeds, scores=())
+    return dataclasses.replace(study, name=f"example_{budget:g}", budget=budget, arms=own, registration=told)

@@ -162,9 +162,9 @@ def plan_text(plan: Planned, setting: Setting, args: argparse.Namespace, data: T
         own = sum(seconds.get(key, 0.0) for key in new) / place.num_workers
         total += own
         arms = (
-            ", ".join(f"{arm.name} x{claim.seeds_of(arm)}" for arm in claim.arms) if plan.tasks[id] else "no training"
+            "; ".join(f"{arm.name} x{claim.seeds_of(arm)}" for arm in claim.arms) if plan.tasks[id] else "no training"
         )
-        lines.append(f"{id:<6}{len(plan.tasks[id]):>6}{len(new):>6}{own / 60:>7.1f}  {arms}")
+        lines.append(f"{id:<6}{len(plan.tasks[id]):>6}{len(new):>6}{own / 60:>7.1f}  {arms or 'no training'}")
     timings = count(sum(len(p.claim.timings) for p in plan.claims.values()), "timing")
     lines.append(
         f"{count(len(plan.all_tasks), 'run')} in all, {len(plan.waiting)} to train or score: about {duration(total)} "

@@ -27,7 +27,7 @@ def claim_curve(data: Curve) -> str:
                 draw_band(axes, one, look, len(every), marker=marker, ms=3.5, label=f" {name}")
             else:
                 _point(axes, one, look["color"], name)
-        xs = sorted({x for one in every for x in one.xs})
+        xs = sorted({x for one in data.lines.values() for x in one.xs})
         axes.set_xscale("log")
         if len(xs) <= MOST_TICKS:
             axes.set_xticks(xs, [data.ticks.get(x, f"{x:.3g}") for x in xs], fontsize=8)

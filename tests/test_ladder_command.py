@@ -147,6 +147,8 @@ def test_a_killed_ladder_of_branches_ends_with_the_same_bits(small_text: Path, t
         (["--ladder", "1x8,1x16", "--budgets", "1e8,2e8", "--tokens-per-parameter", "3"], "leave one of them out"),
         (["--tokens-per-parameter", "3"], "which is not given"),
         (["--budgets", "1e9,2e9", "--match", "flop"], "invalid choice"),
+        (["--budgets", "1e9,2e9", "--tune", "lr"], "tune a rung as a study of its own"),
+        (["--budgets", "1e9,2e9", "--match", "all"], "use --match flops"),
         (["--budgets", "1e9,2e9", "--schedule", "wds"], "invalid choice"),
     ],
 )

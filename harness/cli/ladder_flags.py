@@ -72,8 +72,12 @@ def check_ladder_flags(args: argparse.Namespace) -> None:
         parse_size(size)
     if args.looks or args.screen:
         raise UserError(f"{asked} needs every run of every rung; leave out --looks and --screen")
-    if args.match not in ("flops", "params", "tokens"):
-        raise UserError(f"{asked} climbs by --match flops, params or tokens, and it says {args.match}; choose one")
+    if args.tune or args.tune_seeds or args.tune_share:
+        raise UserError(
+            f"{asked} trains every rung at one learning rate; tune a rung as a study of its own, without it"
+        )
+    if args.match in ("time", "all"):
+        raise UserError(f"{asked} climbs by one counted match, and --match says {args.match}; use --match flops")
 
 
 def rungs_for(args: argparse.Namespace, vocab_size: int) -> list[PlannedRung]:

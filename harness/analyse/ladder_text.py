@@ -118,7 +118,7 @@ def fit_text(fit: Fitted | None, num_rungs: int) -> str:
     law = fit.law
     said = (
         f"The baseline's loss is {number(law.E, 3)} + {number(law.A, 3)} (C / {law.unit:.3g})^-{number(law.alpha, 3)} "
-        f"(95 % intervals: E {_ci(fit.E)}, A {_ci(fit.A)}, alpha {_ci(fit.alpha)}), at most "
+        f"(95 % intervals: E {_floor(fit)}, A {_ci(fit.A)}, alpha {_ci(fit.alpha)}), at most "
         f"{100 * math.expm1(law.residual):.2g} % off at a rung."
     )
     if fit.decades < DECADES:
@@ -163,6 +163,11 @@ def headlines(found: Sequence[Climb], rungs: int) -> str:
     order = ("saves compute", "not told apart from 1", "costs compute", "no interval", "without a multiplier")
     counted = ", ".join(f"{words.count(word)} {word}" for word in order if word in words)
     return f"{count(len(found), 'arm')} against {found[0].baseline} over {count(rungs, 'rung')}: {counted}"
+
+
+def _floor(fit: Fitted) -> str:
+    on_bound = fit.E is None and fit.alpha is not None
+    return "not seen, 0 is its bound" if on_bound else _ci(fit.E)
 
 
 def _ci(ci: tuple[float, float] | None) -> str:

@@ -19,9 +19,15 @@ POINTS = 17
 """Of a curve from the lowest rung to the highest; more cannot be told apart in a figure. Assumption."""
 
 
+NO_FLOOR = 1e-6
+"""An E smaller than this share of the lowest loss lies on its bound: the optimizer's tolerance."""
+
+
 @dataclass(frozen=True)
 class Fitted:
-    """The baseline's law over its seeds. An interval is None for fewer than 3 seeds."""
+    """The baseline's law over its seeds. An interval is None for fewer than 3 seeds, and of an E on its bound, 0, where
+    it would have no width and mean nothing.
+    """
 
     law: Law
     E: Interval | None
@@ -53,7 +59,7 @@ def fitted(ladder: Ladder) -> Fitted | None:
 
     return Fitted(
         ladder.law,
-        of("E"),
+        None if NO_FLOOR * ladder.losses.min() > ladder.law.E else of("E"),
         of("A"),
         of("alpha"),
         grid,

@@ -19,8 +19,9 @@ from harness.analyse.ladder_text import (
     slope_text,
     trend_text,
 )
+from harness.analyse.multiplier_curve import fitted
 from harness.analyse.resources import Resource, in_resource, product_interval
-from harness.analyse.scaling import Multiplier
+from harness.analyse.scaling import Ladder, Multiplier
 from harness.records.example_ladder import ALPHA, BUDGETS, FLOOR, SCALE, example_ladder, example_loss, without
 from harness.records.example_measurements import example_throughput
 from harness.records.ladder import Rung
@@ -60,6 +61,10 @@ def test_the_law_that_was_put_in_is_found_with_an_interval_around_it() -> None:
         assert ci is not None
         assert ci[0] - 0.001 < example_loss(budget) < ci[1] + 0.001
     assert "too few to read E and alpha" not in fit_text(fit, 5)
+    straight = fitted(Ladder(WIDE, np.ones((3, 1)) * [2.0 * 0.8**k for k in range(5)]))
+    assert straight is not None
+    assert straight.E is None
+    assert "E not seen, 0 is its bound" in fit_text(straight, 5)
     narrow = baseline_fit(example_ladder({}))
     assert "0.9 decades of compute: too few to read E and alpha" in fit_text(narrow, 4)
 

@@ -73,21 +73,30 @@ def planted_found(comparison: Comparison) -> dict[str, Any]:
 
 
 def forecast(
-    record: CalibrationRecord, num_seeds: int, num_runs: int, workers: int, effect: float | None, power: float
+    record: CalibrationRecord,
+    num_seeds: int,
+    num_runs: int,
+    workers: int,
+    effect: float | None,
+    power: float,
+    tests: int = 1,
 ) -> list[str]:
-    """What a study at the calibrated scale can see, in sentences, before it trains."""
+    """What a study at the calibrated scale can see, in sentences, before it trains; `tests` arms share the level, and
+    what is seen is what Holm's first step lets through.
+    """
     measured = record.noise[0]
     sd = measured.sd_difference or measured.cautious_sd * 2**0.5
     source = "that of paired differences" if measured.sd_difference else "the upper limit of an arm's, unpaired"
     lines = []
     if num_seeds >= 2:
-        (found,) = detectable(sd, [num_seeds], power)
+        (found,) = detectable(sd, [num_seeds], power, ALPHA / tests)
+        shared = f", the level shared by {tests} arms" if tests > 1 else ""
         lines.append(
             f"{count(num_seeds, 'paired seed')} can find a difference of {number(found.smallest_effect)} "
-            f"{measured.unit} ({power:.0%} power; sd {number(sd)}, {source}, calibrated {record.created[:10]})"
+            f"{measured.unit} ({power:.0%} power{shared}; sd {number(sd)}, {source}, calibrated {record.created[:10]})"
         )
     if effect is not None:
-        wished = plan(sd, effect, power)
+        wished = plan(sd, effect, power, ALPHA, tests)
         needed = "more than any study has" if wished.pairs_for_difference is None else str(wished.pairs_for_difference)
         lines.append(f"a difference of {plain(effect)} {measured.unit} needs {needed} paired seeds")
     rounds = -(-num_runs // workers)

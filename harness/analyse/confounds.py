@@ -1,4 +1,4 @@
-"""What else differs between an arm and the baseline, beside the variant that is named: the audit as rows."""
+"""What else differs between an arm and the one it is compared with, beside what is named: the audit as rows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from harness.analyse.design import compared_with
 from harness.analyse.text import count
 from harness.records.record import ArmRecord, StudyRecord
 
@@ -25,11 +26,12 @@ class ConfoundRow:
 
 def confound_rows(study: StudyRecord) -> list[ConfoundRow]:
     """Every difference of every arm that the machine found, in the study's order of arms."""
-    return [row for arm in study.arms if arm.name != study.baseline for row in _rows(study, arm)]
+    arms, against = {arm.name: arm for arm in study.arms}, compared_with(study)
+    return [row for name, other in against.items() for row in _rows(study, arms[name], arms[other])]
 
 
-def _rows(study: StudyRecord, arm: ArmRecord) -> list[ConfoundRow]:
-    base, audit = study.arms[0], arm.audit
+def _rows(study: StudyRecord, arm: ArmRecord, base: ArmRecord) -> list[ConfoundRow]:
+    audit = arm.audit
     rows = [ConfoundRow(arm.name, f"recipe: {k}", _text(study.recipe.get(k)), _text(v)) for k, v in arm.recipe.items()]
     if base.num_tokens != arm.num_tokens:
         rows.append(ConfoundRow(arm.name, "training tokens", _text(base.num_tokens), _text(arm.num_tokens)))

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from harness.analyse.looks import due
+from harness.analyse.scores import PRIMARY
 from harness.analyse.text import count, listing, seeds
 from harness.records.record import StudyRecord, StudyRun
 from harness.records.registration import digest_of
 
+SAME = 1e-9
+"""Relative, of sums over documents that were added in another order."""
+
 
 def deviations(study: StudyRecord, runs: Sequence[StudyRun]) -> list[str]:
     """One sentence each; empty when everything went as registered."""
-    return [*_registration(study), *_runs(study, runs), *_code(runs), *_scores(study, runs)]
+    return [*_registration(study), *_runs(study, runs), *_arms(study, runs), *_code(runs), *_scores(study, runs)]
 
 
 def _registration(study: StudyRecord) -> list[str]:
@@ -25,6 +31,8 @@ def _registration(study: StudyRecord) -> list[str]:
         found.append("The registration does not match its own digest: it was changed after it was written.")
     if told["margin"] != study.margin or told["seeds"] != list(study.seeds):
         found.append("The margin or the seeds of the study are not those that were registered.")
+    if digest_of(study.design) != told.get("design_sha256", digest_of({})):
+        found.append("The design of the study is not the one that was registered.")
     return found
 
 
@@ -47,6 +55,39 @@ def _runs(study: StudyRecord, runs: Sequence[StudyRun]) -> list[str]:
             f"{seeds(sorted({run.seed for run in before}))}): their results may have been known."
         )
     return found
+
+
+def _arms(study: StudyRecord, runs: Sequence[StudyRun]) -> list[str]:
+    """Runs that are not what their place in the study says, or whose loss is not that of their documents: a record that
+    was edited and sealed again.
+    """
+    told = {arm.name: {"spec": arm.spec, "num_steps": arm.num_steps} for arm in study.arms}
+    found = []
+    for what, wrong in (
+        ("trained as another arm than they stand for", lambda run: _another(run, told[run.arm])),
+        ("a loss that is not that of their documents", lambda run: not _adds_up(run)),
+    ):
+        names = Counter(run.arm for run in runs if wrong(run))
+        if names:
+            verb = "were" if what.startswith("trained") else "have"
+            found.append(f"Runs that {verb} {what}: {listing(f'{n} of {arm}' for arm, n in names.items())}.")
+    return found
+
+
+def _another(run: StudyRun, told: dict[str, Any]) -> bool:
+    identity = run.record.identity
+    seed = identity.get("seed")
+    initial = seed.get("initial") if isinstance(seed, dict) else seed
+    return any(identity.get(k, v) != v for k, v in told.items()) or initial not in (None, run.seed)
+
+
+def _adds_up(run: StudyRun) -> bool:
+    """Whether nats per byte are the documents' nats over their bytes (score/perplexity.py)."""
+    value, documents = run.record.scores.get(PRIMARY), run.record.documents
+    num_bytes = sum(row[2] for row in documents)
+    if value is None or not num_bytes:
+        return True
+    return math.isclose(value, sum(row[0] for row in documents) / num_bytes, rel_tol=SAME)
 
 
 def _code(runs: Sequence[StudyRun]) -> list[str]:

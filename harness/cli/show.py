@@ -13,6 +13,7 @@ from harness.analyse.quantities import change
 from harness.analyse.regimes import to_json as regime_json
 from harness.analyse.regimes import verdicts
 from harness.analyse.scores import SCORES, Score, scores_of
+from harness.analyse.screening import fresh_seeds
 from harness.analyse.sentences import verdict_sentence
 from harness.analyse.text import count, interval, number, signed
 from harness.analyse.throughput import timings
@@ -75,8 +76,8 @@ def forecast_text(
     """
     if calibration is None:
         return "the noise at this scale is not known; python -m harness.calibrate with the same flags measures it"
-    num_runs = len(study.arms) * len(study.seeds)
-    return "\n".join(forecast(calibration, len(study.seeds), num_runs, workers, effect, power))
+    num_runs, tests = len(study.arms) * len(study.seeds), max(1, len(study.arms) - 1)
+    return "\n".join(forecast(calibration, len(fresh_seeds(study)), num_runs, workers, effect, power, tests))
 
 
 def verdict_text(material: Material, folder: Path, seconds: float) -> str:

@@ -132,12 +132,19 @@ def arm_record(arm: PlannedArm, plan: Plan) -> ArmRecord:
         num_steps=arm.num_steps,
         mismatch=arm.mismatch,
         recipe={name: value for name, value in own.items() if value != shared[name]},
-        audit={} if arm is plan.baseline else audit_of(plan.baseline, arm),
+        audit={} if arm is plan.baseline else audit_of(_compared_with(plan, arm), arm),
     )
 
 
+def _compared_with(plan: Plan, arm: PlannedArm) -> PlannedArm:
+    """The arm that the design compares `arm` with; the baseline where it says nothing else."""
+    told = {cell.arm.name: cell.against for cell in plan.design.cells} if plan.design else {}
+    named = {other.name: other for other in plan.arms}
+    return named[told.get(arm.name, plan.baseline.name)]
+
+
 def audit_of(baseline: PlannedArm, arm: PlannedArm) -> dict[str, Any]:
-    """What else differs between an arm and the baseline; its parameters are summed up by role."""
+    """What else differs between an arm and the one it is compared with; its parameters are summed up by role."""
     small = max(baseline.ledger.total_params, arm.ledger.total_params) <= LARGEST_PROBED
     specs = (baseline.ledger.spec, arm.ledger.spec)
     try:

@@ -74,6 +74,8 @@ def register(
         "secondary": list(scores),
         "exclusions": "none: a verdict needs every planned run of both arms",
     }
+    if design:
+        body["design_sha256"] = digest_of(dict(design))
     if screen:
         body["screen"] = list(screen)
         body["screening"] = (

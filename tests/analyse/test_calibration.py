@@ -36,6 +36,9 @@ def test_the_forecast_is_the_power_of_the_measured_spread() -> None:
     lines = forecast(calibrated, 8, 16, 2, 0.01, 0.8)
     assert f"{smallest_effect(spread, 8):.4f}" in lines[0]
     assert "paired seeds" in lines[1]
+    shared = forecast(calibrated, 8, 48, 2, 0.01, 0.8, tests=5)[0]
+    assert f"{smallest_effect(spread, 8, alpha=0.01):.4f}" in shared
+    assert "shared by 5 arms" in shared
     assert lines[2] == "about 3 min 20 s for 16 runs"
     assert "unpaired" in forecast(record(None), 8, 16, 2, None, 0.8)[0]
 

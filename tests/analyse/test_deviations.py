@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from harness.analyse.deviations import deviations
-from harness.records.example import example_runs, example_study
+from harness.records.example import example_design_study, example_runs, example_study
 from harness.records.record import StudyRun
 from harness.records.registration import digest_of, register
 from harness.records.score import ScoreRecord
@@ -63,6 +63,26 @@ def test_other_code_torch_or_device() -> None:
         "The runs have different kinds of device: cpu AVX2 and cpu AVX512.",
         "The runs of gpt2 were trained by 2 versions of the code.",
     ]
+
+
+def test_records_that_were_edited_and_sealed_again_are_seen() -> None:
+    first = runs()[0]
+    better = dataclasses.replace(first.record, scores={**first.record.scores, "nats_per_byte": 1.5})
+    told = deviations(STUDY, [dataclasses.replace(first, record=better), *runs()[1:]])
+    assert told == ["Runs that have a loss that is not that of their documents: 1 of gpt2."]
+    for identity in ({"spec": {"norm": "rms"}}, {"num_steps": 1}, {"seed": {"initial": 3, "data": 3}}):
+        other = dataclasses.replace(first.record, identity=identity)
+        told = deviations(STUDY, [dataclasses.replace(first, record=other), *runs()[1:]])
+        assert told == ["Runs that were trained as another arm than they stand for: 1 of gpt2."]
+
+
+def test_another_design_than_the_registered_one_is_seen() -> None:
+    study = example_design_study("norm=rms", "activation=swiglu", kinds=["path"])
+    made = example_runs({arm.name: [1.6, 1.7, 1.6, 1.65] for arm in study.arms})
+    assert deviations(study, made) == []
+    cells = [{**cell, "against": "gpt2"} for cell in study.design["cells"]]
+    edited = dataclasses.replace(study, design={**study.design, "cells": cells})
+    assert deviations(edited, made) == ["The design of the study is not the one that was registered."]
 
 
 def test_scores_that_failed_or_were_added() -> None:

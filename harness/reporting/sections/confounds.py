@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from harness.analyse.confounds import confound_rows
+from harness.analyse.design import compared_with
 from harness.reporting.section import Grid, Material, Section
 
 MOST_ARMS = 8
@@ -21,4 +22,10 @@ def section(material: Material) -> Section | None:
         "Found by comparing the two models as built, counted and run once: a difference that is not the named variant "
         f"or its consequence is a confound.{left}"
     )
-    return Section("What else differs", grids=(Grid(("arm", "what", material.study.baseline, "arm's"), shown, note),))
+    return Section("What else differs", grids=(Grid(("arm", "what", _other(material), "arm's"), shown, note),))
+
+
+def _other(material: Material) -> str:
+    """What the arms are compared with: the baseline, or whom their design names."""
+    others = set(compared_with(material.study).values())
+    return material.study.baseline if others <= {material.study.baseline} else "compared with"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import math
 import platform
 import sys
 import time
@@ -59,9 +60,12 @@ BASELINE = "gpt2"
 FLOPS_PER_SECOND = 4e10
 """Of one core at 2x48 with eager steps: 25 s for 1e12 FLOPs (docs/decisions/0002). A forecast, until runs are there."""
 
-SLOWER = {"moe": 1.5, "switch": 1.5, "deepseek": 1.5, "deepseek_v3": 1.7}
-"""Time of a step over the dense one's at 2x48 and 8 experts, measured on a loaded machine, interleaved; with 32 experts
-2.5."""
+SLOWER = {"moe": 1.8, "switch": 1.8, "deepseek": 1.65, "deepseek_v3": 1.75, "t5": 1.5, "rope": 1.2, "alibi": 1.2}
+"""Time of a step over that of learned positions and a dense FFN at 2x48, measured in turns on a loaded machine; the
+positions with 4 heads, the mixtures with 8 experts."""
+
+MANY = 1.6
+"""What more than 16 experts take over 8, likewise."""
 
 
 @dataclass(frozen=True)
@@ -180,10 +184,9 @@ def seconds_of(job: Job, store: RunStore) -> float:
         if record is not None and record.status == "finished":
             return record.seconds
     flops = job.num_steps * job.recipe.tokens_per_step * job.training_flops_per_token
-    ffn = job.spec.ffn
-    slower = SLOWER.get(ffn.variant, 1.0)
-    many = dict(ffn.options).get("num_experts", 8)
-    return flops / FLOPS_PER_SECOND * (2.5 if slower > 1 and isinstance(many, int) and many > 16 else slower)
+    slower = math.prod(SLOWER.get(variant, 1.0) for _, variant in job.spec.variants())
+    experts = dict(job.spec.ffn.options).get("num_experts", 0)
+    return flops / FLOPS_PER_SECOND * slower * (MANY if isinstance(experts, int) and experts > 16 else 1.0)
 
 
 class Book:

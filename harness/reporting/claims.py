@@ -14,12 +14,13 @@ from typing import Any
 from harness.analyse.claim_curves import claim_curves
 from harness.analyse.claims import ClaimResult, Finding, claim_line, claim_text, results, tally, value_text
 from harness.analyse.claims_forest import claim_panels
-from harness.analyse.text import count, duration, listing, number
+from harness.analyse.text import count, duration, listing, number, p_text
 from harness.analyse.words import LEVEL, WORDS, Word
 from harness.records.atomic import write_text
 from harness.records.evidence import LedgerRecord, read_evidence, read_ledger
 from harness.records.seal import finite
 from harness.reporting import html, markdown
+from harness.reporting.cells import lines
 from harness.reporting.figures.claim_curves import claim_curve
 from harness.reporting.figures.claims_forest import claims_forest
 from harness.reporting.page import Page, VerdictText
@@ -44,8 +45,8 @@ THREATS = (
     "Absolute published numbers are not comparable with ours: theirs are of other texts, tokenizers and objectives "
     "(T5's span corruption against causal language modelling). What is compared is the direction and the size of a "
     "difference, and ratios.",
-    "Such verdicts are rare at scale: of 20 modifications at 1.2B parameters, compared at equal data, compute and recipe "
-    "over several seeds, 2 clear Bonferroni's correction, and one of them is unstable at 3B (Zhao et al. 2026, "
+    "Gains that survive are rare at scale: of 20 modifications at 1.2B parameters, compared at equal data, compute and "
+    "recipe over several seeds, 2 clear Bonferroni's correction, and one of them is unstable at 3B (Zhao et al. 2026, "
     "arXiv:2605.20798, abstract). The best architecture changes with scale (Tay et al., arXiv:2207.10551, abstract).",
     "Published figures were read in public transcriptions; check the paper before quoting one.",
 )
@@ -246,19 +247,29 @@ def _questions(result: ClaimResult) -> Grid:
         (
             f.question.name,
             f.word,
-            value_text(f),
-            claim_text(f.question, f.unit),
+            lines(value_text(f), "" if f.word == "not tested" else f"claimed: {claim_text(f.question, f.unit)}"),
             str(f.seeds or "n/a"),
-            ". ".join(part for part in (f.question.says, f.reason, _kernels(f), f.question.note) if part) + ".",
+            _about(f),
         )
         for f in result.findings
     ]
-    columns = ("question", "verdict", "ours, 95 % interval", "claimed", "seeds", "reason")
-    return Grid(columns, rows, "The first question is the claim; its word is the claim's.", "Questions")
+    note = (
+        "The first question is the claim; its word is the claim's. p is of the word, or of the nearest one, after Holm."
+    )
+    return Grid(("question", "verdict", "ours, 95 % interval", "seeds", "reason"), rows, note, "Questions")
 
 
-def _kernels(f: Finding) -> str:
-    return f"Kernels: {f.kernels}" if f.kernels else ""
+def _about(f: Finding) -> str:
+    """What a number is of, and how it was judged."""
+    kind = f"confirmatory, p {p_text(f.p_adjusted)}" if f.question.confirmatory else "exploratory"
+    judged = "exact" if f.effect is not None and f.effect.exact else kind
+    parts = (
+        f.question.says if f.word == "not tested" else f"{f.question.says} ({judged})",
+        f"kernels: {f.kernels}" if f.kernels else "",
+        "" if f.effect is not None and not f.lost else f.reason,
+        f.question.note,
+    )
+    return ". ".join(part[:1].upper() + part[1:] for part in parts if part) + "."
 
 
 def _arms(result: ClaimResult) -> Grid:

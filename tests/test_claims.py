@@ -135,7 +135,7 @@ def test_a_claim_end_to_end(flags: list[str], tmp_path: Path, capsys: pytest.Cap
     folder = tmp_path / "out" / "claims"
     report = (folder / "report.md").read_text()
     assert "RMSNorm and half the steps" in report
-    assert "there is no such device" in report
+    assert "There is no such device" in report
     assert (folder / "forest.svg").exists()
     assert (folder / "report.html").stat().st_size > 1000
     runs = {record.key for record in RunStore(tmp_path / "out" / "store")}

@@ -156,6 +156,16 @@ def test_the_balance_of_experts_is_recorded(tiny_flags: list[str], capsys: pytes
         (["norm=rms", "--device", "abacus"], "abacus"),
         (["norm=rms", "--wibble"], "wibble"),
         (["position=rope", "--size", "1x6", "--heads", "2"], "in pairs"),
+        (["norm=rms", "--nproc", "2"], "add --parallel"),
+        (["norm=rms", "--parallel", "fsdp"], "add e.g. --nproc 2"),
+        (["norm=rms", "--parallel", "tensor", "--nproc", "2"], "invalid choice: 'tensor'"),
+        (["norm=rms", "--parallel", "ddp", "--nproc", "0"], "at least 1"),
+        (["norm=rms", "--parallel", "ddp", "--nproc", "3"], "--nproc 3 x --seq-len 16 = 48, got 64; try 48"),
+        (["norm=rms", "--parallel", "ddp", "--nproc", "2", "--engine", "ray"], "this machine alone"),
+        (["norm=rms", "--parallel", "ddp", "--nproc", "2", "--compile", "on"], "eager steps"),
+        (["norm=rms", "--parallel", "ddp", "--nproc", "2", "--match", "time"], "steps of one process"),
+        (["position=fire", "--parallel", "fsdp", "--nproc", "2", "--match", "tokens"], "use --parallel ddp"),
+        (["ffn=expert_choice", "ffn.leaks=true", "--parallel", "ddp", "--nproc", "2"], "ExpertChoice"),
     ],
 )
 def test_bad_input_is_one_sentence(

@@ -227,6 +227,7 @@ def workers_of(parent: int) -> list[int]:
         (["norm=layer,rms", "--storage", "trials.db"], "cannot be opened"),
         (["norm=layer,rms", "--storage", "postgresql+psycopg://nobody@127.0.0.1:1/x"], "--storage 127.0.0.1:1/x"),
         (["--space", "lr=1:0"], "low below high"),
+        (["norm=layer,rms", "--parallel", "ddp", "--nproc", "2"], "leave out --parallel and --nproc"),
     ],
 )
 def test_bad_input_is_one_sentence(

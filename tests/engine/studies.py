@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -94,3 +95,17 @@ def jumping_clock(folder: Path) -> dict[str, str]:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "sitecustomize.py").write_text(JUMPING_CLOCK)
     return {"PYTHONPATH": str(folder)}
+
+
+def listeners(pids: Sequence[int]) -> list[str]:
+    """address:port of the TCP sockets in state LISTEN (0A) that these processes have open, from /proc."""
+    addresses = {}
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":
+                host, port = fields[1].split(":")
+                name = socket.inet_ntoa(bytes.fromhex(host)[::-1]) if len(host) == 8 else f"[{host}]"
+                addresses[f"socket:[{fields[9]}]"] = f"{name}:{int(port, 16)}"
+    links = {os.readlink(path) for pid in pids for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
+    return sorted(address for inode, address in addresses.items() if inode in links)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.studies import Study, children, jumping_clock, kill, needs_proc, send
+from tests.engine.studies import Study, children, jumping_clock, kill, listeners, needs_proc, send
 from variants import registry
 
 TOKENS = ["norm=rms", "--steps", "1000", "--seeds", "1", "--score", "none"]
@@ -174,23 +174,11 @@ def test_a_running_study_listens_nowhere(text: Path, tmp_path: Path) -> None:
     study.wait_for_checkpoint(process)
     pids = [process.pid, *children(process.pid)]
     assert len(pids) == 1 + 2
-    listening = listening_sockets(pids)
+    listening = listeners(pids)
     kill(process, *pids)
-    assert listening == set()
+    assert listening == []
 
 
 def test_the_look_for_listeners_finds_one() -> None:
     with socket.create_server(("127.0.0.1", 0)):
-        assert len(listening_sockets([os.getpid()])) == 1
-
-
-def listening_sockets(pids: list[int]) -> set[str]:
-    """The inodes of TCP sockets in state LISTEN (0A) that these processes have open, from /proc."""
-    inodes = set()
-    for table in ("tcp", "tcp6"):
-        for line in Path(f"/proc/self/net/{table}").read_text().splitlines()[1:]:
-            fields = line.split()
-            if fields[3] == "0A":
-                inodes.add(f"socket:[{fields[9]}]")
-    links = {os.readlink(path) for pid in pids for path in Path(f"/proc/{pid}/fd").iterdir() if path.is_symlink()}
-    return inodes & links
+        assert [address.split(":")[0] for address in listeners([os.getpid()])] == ["127.0.0.1"]

@@ -25,7 +25,7 @@ from harness.analyse.looks import compare_study
 from harness.analyse.scaling import Multiplier
 from harness.analyse.schedules import Agreement, agreements, savings
 from harness.analyse.tables import setup_card
-from harness.analyse.text import count, interval, number, p_text, signed
+from harness.analyse.text import count, interval, number, p_text, plain, signed
 from harness.records.atomic import write_text
 from harness.records.ladder import RUNGS, LadderRecord, Rung
 from harness.records.registration import digest_of
@@ -217,19 +217,25 @@ def _trunk(ladder: LadderRecord, rungs: Sequence[Rung]) -> Section | None:
         "Branches decay as 1 - sqrt, runs of their own along a cosine: losses may differ, a fair comparison needs only "
         "the last column near zero. 95 % paired t intervals over seeds."
     )
-    return Section("Trunk and branches", (_agreement_text(both),), (cost, Grid(columns, rows, note, "Do they agree?")))
+    return Section(
+        "Trunk and branches",
+        (_agreement_text(both, rungs[0].study.margin),),
+        (cost, Grid(columns, rows, note, "Do they agree?")),
+    )
 
 
 def _agreed(value: tuple[float, tuple[float, float] | None] | None) -> str:
     return "" if value is None else f"{signed(value[0])} {interval(value[1])}"
 
 
-def _agreement_text(both: Sequence[Agreement]) -> str:
+def _agreement_text(both: Sequence[Agreement], margin: float) -> str:
     judged = [a.difference[1] for a in both if a.difference is not None and a.difference[1] is not None]
     apart = sum(not ci[0] <= 0 <= ci[1] for ci in judged)
+    within = sum(-margin < ci[0] and ci[1] < margin for ci in judged)
     return (
         f"Of {count(len(judged), 'comparison')} with the baseline that are known both ways, {apart} differ between "
-        "branches and runs of their own at 95 %, each by itself."
+        f"branches and runs of their own at 95 %, each by itself, and {within} are shown to agree within "
+        f"{plain(margin)} nats per byte."
     )
 
 

@@ -54,6 +54,7 @@ def test_a_trunk_shows_its_saving_and_whether_it_agrees() -> None:
     rungs = [branched(rung, 0.02) for rung in example_ladder({"norm=rms": 1.1})]
     section = next(s for s in page_of(rungs, trunk=True).sections if s.title == "Trunk and branches")
     assert section.notes[0].startswith("Of 4 comparisons with the baseline that are known both ways, 0 differ")
+    assert "4 are shown to agree within 0.01 nats per byte" in section.notes[0]
     saving, agreement = section.grids
     assert saving.rows[0][1:4] == ("1.500e+13", "9.400e+12", "37.3%")
     assert len(agreement.rows) == 8

@@ -77,9 +77,14 @@ class HarnessLM(TemplateLM):
         return self.model.spec.seq_len if limit is None else min(limit, self.model.spec.seq_len)
 
     def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: Any) -> list[int]:
-        if isinstance(self.coder, HuggingFaceTokenizer) and add_special_tokens is not False:
-            return self.coder.encode_with_special(string).tolist()
-        return self.coder.encode(string).tolist()
+        coder = self.coder
+        if (
+            isinstance(coder, HuggingFaceTokenizer)
+            and add_special_tokens is not False
+            and not coder.begins_text(string)
+        ):
+            return coder.encode_with_special(string).tolist()
+        return coder.encode(string).tolist()
 
     def loglikelihood(self, requests: list[Instance], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
         return super().loglikelihood(requests, disable_tqdm=True)

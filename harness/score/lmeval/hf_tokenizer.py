@@ -51,6 +51,10 @@ class HuggingFaceTokenizer:
         ids = range(self.vocab_size)
         return np.array([len(self.decode(np.array([i])).encode()) for i in ids], dtype=np.int64)
 
+    def begins_text(self, text: str) -> bool:
+        """Whether a text spells its beginning-of-text token itself; `hf` then adds no special tokens."""
+        return text.startswith(self._tokenizer.id_to_token(self.prefix_token) or "\0")
+
     def encode(self, text: str) -> np.ndarray:
         return np.array(self._tokenizer.encode(text, add_special_tokens=False).ids, dtype=np.int64)
 

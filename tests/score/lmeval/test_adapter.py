@@ -157,7 +157,7 @@ def test_parity_with_the_hf_model_of_lm_eval(bos: bool, corpus: Corpus, tmp_path
     theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "llama", dtype=torch.float32)
     wrapped = transformers.PreTrainedTokenizerFast(tokenizer_object=fast, bos_token="<s>", eos_token="</s>")
     arguments = [pair for pair in PAIRS if pair[1] != PAIRS[5][1]]  # hf fails on what is longer than the model
-    arguments += [("The cat sat on a mat and then it ran off with my hat " * 3, " while")]
+    arguments += [("The cat sat on a mat and then it ran off with my hat " * 3, " while"), ("<s>The cat", " sat")]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         hf = cast("Any", huggingface.HFLM)(

@@ -2,13 +2,16 @@
 
     tox -e bench
 
-A ratio beyond the limit of `--benchmark-compare-fail` is measured again, up to `TRIES` times in all, and the lowest
-counts: noise passes, a regression stays. docs/benchmarks.md has the rates of both.
+A ratio beyond the limit of `--benchmark-compare-fail` is measured again, up to `TRIES` times in all and then in up to
+`FRESH` new processes, and the lowest counts: noise passes, a regression stays. docs/benchmarks.md has both rates.
 """
 
 from __future__ import annotations
 
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ import pytest
 import torch
 
 from tests.benchmarks.regression import baseline, moved
+from tests.benchmarks.regression.command import MEASURED
 from tests.benchmarks.regression.ratio import VirtualClock, measure
 from tests.benchmarks.regression.reference import Reference
 from tests.benchmarks.regression.stopwatch import Stopwatch
@@ -27,6 +31,9 @@ Compare = Callable[[Callable[[], object], Reference], None]
 
 TRIES = 4
 """Measurements of a ratio that is beyond the limit, the first included."""
+
+FRESH = 3
+"""New processes: where one has its memory moves a ratio, and stays with it (measured: up to a third for mixtures)."""
 
 PAUSE = 0.5
 """Seconds before it is measured again: whatever disturbed it may be over. Assumption."""
@@ -78,23 +85,38 @@ def compare(request: pytest.FixtureRequest, benchmark: Any, stopwatch: Stopwatch
             target()
             return
         limit = limit_of(request.config, benchmark.fullname)
-        ratios, tries = lowest(lambda: measure(target, reference, stopwatch), limit)
-        benchmark.extra_info.update(reference=reference.name, tries=tries, seconds=stopwatch.source)
+        ratios, tries = lowest(lambda: measure(target, reference, stopwatch), limit, TRIES)
+        fresh = 0
+        if statistics.median(ratios) > limit:
+            others, fresh = lowest(lambda: elsewhere(request.config, request.node.nodeid), limit, FRESH)
+            ratios = min(ratios, others, key=statistics.median)
+        benchmark.extra_info.update(reference=reference.name, tries=tries, fresh=fresh, seconds=stopwatch.source)
         waiting = iter(ratios)
         benchmark.pedantic(lambda: CLOCK.advance(next(waiting)), rounds=len(ratios))
 
     return run
 
 
-def lowest(once: Callable[[], list[float]], limit: float) -> tuple[list[float], int]:
-    """The first measurement whose median is within the limit, else the lowest of `TRIES`; and how many were made."""
+def lowest(once: Callable[[], list[float]], limit: float, most: int) -> tuple[list[float], int]:
+    """The first measurement whose median is within the limit, else the lowest of `most`; and how many were made."""
     best = once()
-    for tries in range(1, TRIES):
+    for tries in range(1, most):
         if statistics.median(best) <= limit:
             return best, tries
         time.sleep(PAUSE)
         best = min(best, once(), key=statistics.median)
-    return best, TRIES
+    return best, most
+
+
+def elsewhere(config: pytest.Config, nodeid: str) -> list[float]:
+    """The ratios of one benchmark as a new process measures them, with the plugins (`-p`) of this one."""
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "ratios.json"
+        plugins = [word for plugin in config.option.plugins or () for word in ("-p", plugin)]
+        words = [nodeid if word == baseline.TESTS else word for word in MEASURED]
+        command = [sys.executable, "-m", "pytest", *words, *plugins, f"--benchmark-json={saved}"]
+        subprocess.run(command, cwd=baseline.ROOT, stdout=subprocess.DEVNULL, check=True)
+        return baseline.read(saved)["benchmarks"][0]["stats"]["data"]
 
 
 def limit_of(config: pytest.Config, name: str) -> float:

@@ -1,4 +1,7 @@
-"""The report as one HTML file that needs nothing else: styles and figures are inside, nothing is fetched."""
+"""The report as one HTML file that needs nothing else: styles, figures and a script are inside, nothing is fetched.
+
+The script (templates/page.js) sorts tables and changes the theme; without it the page reads the same.
+"""
 
 from __future__ import annotations
 

@@ -185,3 +185,23 @@ def hostile_scores() -> Material:
 @pytest.fixture
 def troubled_scores() -> Material:
     return SHAPES["troubled scores"]
+
+
+@pytest.fixture
+def many() -> Material:
+    return SHAPES["many"]
+
+
+@pytest.fixture
+def long() -> Material:
+    return SHAPES["long"]
+
+
+@pytest.fixture
+def alone() -> Material:
+    return SHAPES["alone"]
+
+
+@pytest.fixture
+def nothing_begun() -> Material:
+    return SHAPES["nothing begun"]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -87,7 +88,8 @@ def audit(baseline: Spec, arm: Spec, parameter_groups: Groups, *, run: bool = Tr
     )
 
 
-def tensors_of(spec: Spec, parameter_groups: Groups) -> dict[str, Tensors]:
+@lru_cache(maxsize=64)  # the baseline is one side of every audit of a study
+def tensors_of(spec: Spec, parameter_groups: Groups) -> Mapping[str, Tensors]:
     """Every parameter of a spec's model by name, a tied one once."""
     model = skeleton(spec)
     decayed = {name for name, _ in parameter_groups(model)[0]}
@@ -113,7 +115,8 @@ def start_of(role: str, shape: tuple[int, ...], n_layers: int) -> str:
     return f"N(0, {(fan_in * (2 * n_layers if role == 'output' else 1)) ** -0.5:.4g}^2)"
 
 
-def operators(spec: Spec) -> dict[str, int]:
+@lru_cache(maxsize=64)
+def operators(spec: Spec) -> Mapping[str, int]:
     """How often each torch operator runs in a forward and backward pass over a short text, on the CPU."""
     short = min(spec.seq_len, PROBE_TOKENS)
     model = Transformer(spec, seed=0)
@@ -150,7 +153,7 @@ def _choices(spec: Spec) -> dict[str, Any]:
     return flat
 
 
-def _differences(ours: dict[str, Any], theirs: dict[str, Any]) -> dict[str, Pair]:
+def _differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> dict[str, Pair]:
     names = dict.fromkeys([*ours, *theirs])
     return {n: [ours.get(n), theirs.get(n)] for n in names if ours.get(n) != theirs.get(n)}
 

@@ -67,6 +67,7 @@ def calibrate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     """argv -> runs -> noise, false positives, planted effect -> a record in the store."""
     place = Place.of(args)
     choose_device(args.device)
+    place.engine(place.out / LOG)  # a wrong engine is refused before any text is read
     seeds = seeds_of(args)
     if len(seeds) < FEWEST_SEEDS:
         raise UserError(f"a calibration needs at least {FEWEST_SEEDS} seeds, got {len(seeds)}; 8 say more")

@@ -28,7 +28,7 @@ from harness.cli.arguments import (
 )
 from harness.cli.boundary import run_command
 from harness.cli.prepare import baseline_of, leave_nothing_behind, prepare_data
-from harness.cli.run import Place, run_study, say
+from harness.cli.run import LOG, Place, engine_of, run_study, say
 from harness.data.dataset import TokenizedData
 from harness.engine.choose_scores import choose_scores
 from harness.engine.objectives import parse_objectives
@@ -105,6 +105,7 @@ def run_sweep(args: argparse.Namespace, argv: Sequence[str]) -> int:
         raise UserError("the trials of a sweep are trained by one process each; leave out --parallel and --nproc")
     place = Place.of(args)
     choose_device(args.device)
+    place.engine(place.out / LOG)  # a wrong engine too is refused before any text is read
     make_sweep(args, "", 257)  # so that a wrong name is refused before any text is read
     with leave_nothing_behind(place.out, place.store):
         data = prepare_data(args, place.store)
@@ -127,7 +128,7 @@ def run_sweep(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
 def search_of(args: argparse.Namespace) -> Search:
     """How to search."""
-    return Search(args.trials, args.sampler, args.pruner, args.storage)
+    return Search(args.trials, args.sampler, args.pruner, args.storage, engine_of(args))
 
 
 def make_sweep(args: argparse.Namespace, data_sha256: str, vocab_size: int) -> Sweep:

@@ -14,13 +14,14 @@ from harness.cli.arguments import parallel_of
 from harness.cli.display import StudyDisplay
 from harness.data.dataset import TokenizedData
 from harness.engine.choose_scores import ChosenScores
-from harness.engine.engines import make_engine
+from harness.engine.engines import EngineChoice
 from harness.engine.interface import Engine
 from harness.engine.measurements import Subject, measure_study
 from harness.engine.study import Task, collect, progress, tasks_of
 from harness.engine.tensorboard import write_scalars
 from harness.plan.study import Plan
 from harness.records.record import StudyRecord, StudyRun
+from harness.records.remembered import RememberedStore
 from harness.records.store import RunStore
 from harness.records.study import as_registered, write_study
 from harness.reporting.section import Material
@@ -57,16 +58,7 @@ class Place:
             device=args.device,
             num_workers=num_workers,
             checkpoint_seconds=args.checkpoint_seconds,
-            engine=lambda log: make_engine(
-                args.engine,
-                num_workers=args.workers if parallel is None else num_workers,
-                log=log,
-                address=args.address,
-                runs_per_gpu=args.runs_per_gpu,
-                slurm_partition=args.slurm_partition,
-                slurm_minutes=args.slurm_minutes,
-                slurm_options=args.slurm_option,
-            ),
+            engine=lambda log: engine_of(args).make(args.workers if parallel is None else num_workers, log),
             parallel=parallel,
         )
 
@@ -76,6 +68,18 @@ def default_workers(parallel: Parallel | None, device: str) -> int:
     if parallel is None:
         return os.cpu_count() or 1
     return 1 if choose_device(device).type == "cuda" else max(1, (os.cpu_count() or 1) // parallel.processes)
+
+
+def engine_of(args: argparse.Namespace) -> EngineChoice:
+    """The engine that the flags of `add_engine_flags` name."""
+    return EngineChoice(
+        args.engine,
+        args.address,
+        args.runs_per_gpu,
+        args.slurm_partition,
+        args.slurm_minutes,
+        tuple(args.slurm_option),
+    )
 
 
 def run_study(
@@ -93,7 +97,7 @@ def run_study(
         folder: of a study that belongs to another one; else its own.
         fresh: keys of runs that the same command has just trained, which are therefore not reused.
     """
-    store, folder = RunStore(place.store), folder or place.out / study.name
+    store, folder = RememberedStore(place.store), folder or place.out / study.name
     study = as_registered(folder, study)
     tasks = tasks_of(
         plan,

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from harness.engine.interface import Engine
 from harness.engine.local import LocalEngine
@@ -21,6 +23,27 @@ ENGINES = {
 
 SLURM_MINUTES = 60
 """Time limit of a Slurm job; a run that takes longer goes on in a new one. Assumption: most queues take it."""
+
+
+@dataclass(frozen=True)
+class EngineChoice:
+    """Which engine, as plain data that crosses a process boundary as JSON: the flags of `make_engine`."""
+
+    name: str = "local"
+    address: str | None = None
+    runs_per_gpu: int = 1
+    slurm_partition: str | None = None
+    slurm_minutes: int | None = None
+    slurm_options: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> EngineChoice:
+        return cls(**{**data, "slurm_options": tuple(data["slurm_options"])})
+
+    def make(self, num_workers: int | None, log: Path) -> Engine:
+        """See `make_engine`."""
+        flags = {name: value for name, value in self.__dict__.items() if name != "name"}
+        return make_engine(self.name, num_workers=num_workers, log=log, **flags)
 
 
 def make_engine(

@@ -7,12 +7,12 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import optuna
 
 from harness.data import dataset
-from harness.engine.job import Job, data_folder, execute
+from harness.engine.job import Job, data_folder
 from harness.engine.objectives import Objective, TrialRun, parse_objectives, values_of
 from harness.plan.ledger import count
 from harness.plan.match import Match, PlannedArm, match_arm, plan_baseline
@@ -160,7 +160,15 @@ def job_of(sweep: Sweep, values: dict[str, Any], objectives: Sequence[Objective]
     return job, arm
 
 
-def run_trial(trial: optuna.Trial, sweep: Sweep, should_stop: Callable[[], bool]) -> list[float]:
+class Run(Protocol):
+    """`execute` of harness/engine/job.py, or the same on an engine (harness/engine/sweep_elsewhere.py)."""
+
+    def __call__(
+        self, job: Job, *, on_progress: Callable[[int, float], None], should_stop: Callable[[], bool]
+    ) -> RunRecord | None: ...
+
+
+def run_trial(trial: optuna.Trial, sweep: Sweep, run: Run, should_stop: Callable[[], bool]) -> list[float]:
     """The objective of optuna: train and score what the trial suggests; the run store is shared with every study.
 
     Raises:
@@ -177,7 +185,7 @@ def run_trial(trial: optuna.Trial, sweep: Sweep, should_stop: Callable[[], bool]
     trial.set_user_attr("arm", arm.name)
     trial.set_user_attr("key", job.key)
     rungs = Rungs(trial, job.num_steps, enabled=len(objectives) == 1)
-    record = execute(job, on_progress=rungs.progress, should_stop=lambda: rungs.pruned or should_stop())
+    record = run(job, on_progress=rungs.progress, should_stop=lambda: rungs.pruned or should_stop())
     if record is None:
         if rungs.pruned:
             raise optuna.TrialPruned

@@ -15,6 +15,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from harness.data.dataset import TokenizedData
+from harness.engine.engines import EngineChoice
 from harness.engine.objectives import parse_objectives
 from harness.engine.study import slug
 from harness.engine.sweep import Sweep, planned
@@ -43,6 +44,7 @@ class Search:
     sampler: str
     pruner: str
     storage: str | None
+    engine: EngineChoice  # where trials are trained
 
     def check(self) -> None:
         """Raise `UserError` for an unknown sampler or pruner."""
@@ -80,7 +82,7 @@ def search(
     url = how.storage or f"sqlite:///{folder.resolve() / 'trials.db'}"
     folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    orders = WorkerOrders(sweep, name, url, how.sampler, how.pruner, how.num_trials)
+    orders = WorkerOrders(sweep, name, url, how.sampler, how.pruner, how.num_trials, how.engine)
     write_text(folder / ORDERS, json.dumps(orders.to_json(), indent=1))
     with opened(url) as storage:
         study = optuna.create_study(

@@ -7,6 +7,7 @@ FOLDER/worker.json says what the sweep is (see `WorkerOrders`); NUMBER makes the
 
 from __future__ import annotations
 
+import _thread
 import dataclasses
 import json
 import sys
@@ -19,9 +20,11 @@ from typing import Any
 import optuna
 from optuna.exceptions import StorageInternalError
 
-from harness.engine.job import failed
+from harness.engine.engines import EngineChoice
+from harness.engine.job import execute, failed
 from harness.engine.objectives import parse_objectives
-from harness.engine.sweep import Sweep, TrialFailedError, job_of, run_trial, suggest
+from harness.engine.sweep import Run, Sweep, TrialFailedError, job_of, run_trial, suggest
+from harness.engine.sweep_elsewhere import elsewhere
 from harness.engine.sweep_storage import (
     give_back_stopped,
     is_open,
@@ -35,6 +38,7 @@ from harness.records.store import RunStore, StoreError
 from harness.train.device import choose_device, prepare_process
 
 ORDERS = "worker.json"
+LOG = "workers.log"
 
 STORE_BROKE = 3
 """Exit code: the store or the storage cannot be written, so another worker would fare no better."""
@@ -50,13 +54,15 @@ class WorkerOrders:
     sampler: str
     pruner: str
     num_trials: int
+    engine: EngineChoice
 
     def to_json(self) -> dict[str, Any]:
         return {**dataclasses.asdict(self), "sweep": self.sweep.to_json()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> WorkerOrders:
-        return cls(**{**data, "sweep": Sweep.from_json(data["sweep"])})
+        own = {"sweep": Sweep.from_json(data["sweep"]), "engine": EngineChoice.from_json(data["engine"])}
+        return cls(**{**data, **own})
 
 
 def main(argv: list[str]) -> int:
@@ -64,7 +70,8 @@ def main(argv: list[str]) -> int:
     folder, number = Path(argv[0]), int(argv[1])
     orders = WorkerOrders.from_json(json.loads((folder / ORDERS).read_text(encoding="utf-8")))
     stop = threading.Event()
-    threading.Thread(target=_until_stdin_ends, args=(stop,), daemon=True).start()
+    run = execute if orders.engine.name == "local" else elsewhere(orders.engine.make(1, folder / LOG))
+    threading.Thread(target=_until_stdin_ends, args=(stop, run is not execute), daemon=True).start()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     prepare_process(choose_device(orders.sweep.device))
     with opened(orders.storage) as storage, registered(locks_folder(orders.storage, folder)) as name:
@@ -77,7 +84,9 @@ def main(argv: list[str]) -> int:
         try:
             while not stop.is_set() and is_open(study, orders.num_trials):
                 study.optimize(
-                    lambda trial: _objective(trial, orders.sweep, name, stop), n_trials=1, catch=(TrialFailedError,)
+                    lambda trial: _objective(trial, orders.sweep, name, run, stop),
+                    n_trials=1,
+                    catch=(TrialFailedError,),
                 )
         except KeyboardInterrupt:
             give_back_stopped(study, name)
@@ -88,10 +97,10 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _objective(trial: optuna.Trial, sweep: Sweep, worker: str, stop: threading.Event) -> list[float]:
+def _objective(trial: optuna.Trial, sweep: Sweep, worker: str, run: Run, stop: threading.Event) -> list[float]:
     trial.set_user_attr("worker", worker)
     try:
-        return run_trial(trial, sweep, stop.is_set)
+        return run_trial(trial, sweep, run, stop.is_set)
     except TrialFailedError as error:
         trial.set_user_attr("reason", str(error))
         raise
@@ -106,9 +115,12 @@ def _objective(trial: optuna.Trial, sweep: Sweep, worker: str, stop: threading.E
         raise TrialFailedError(reason) from error
 
 
-def _until_stdin_ends(stop: threading.Event) -> None:
+def _until_stdin_ends(stop: threading.Event, interrupt: bool) -> None:
+    """Have the worker stop when the sweep does; `interrupt` an engine, which may wait for a cluster in silence."""
     sys.stdin.read()
     stop.set()
+    if interrupt:
+        _thread.interrupt_main()
 
 
 if __name__ == "__main__":

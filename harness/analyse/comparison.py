@@ -13,7 +13,7 @@ from harness.analyse import reasons, statistics
 from harness.analyse.design import compared_with
 from harness.analyse.family import adjust, family_of
 from harness.analyse.multiplicity import FALSE_DISCOVERY_RATE
-from harness.analyse.outcomes import Outcomes, outcomes
+from harness.analyse.outcomes import Outcomes, by_arm, outcomes
 from harness.analyse.scores import PRIMARY, Score, score_named, scores_of
 from harness.analyse.text import p_is
 from harness.records.record import StudyRecord, StudyRun
@@ -75,7 +75,8 @@ def compare(
         UserError: no run has such a score.
     """
     row = score_named(score, scores_of(runs))
-    found = {arm.name: outcomes(study, runs, arm.name, score) for arm in study.arms}
+    mine = by_arm(runs)
+    found = {arm.name: outcomes(study, mine.get(arm.name, ()), arm.name, score) for arm in study.arms}
     against = compared_with(study) if declared else {arm: study.baseline for arm in found if arm != study.baseline}
     measured = [_measure(row, study, found[other], found[arm]) for arm, other in against.items()]
     kind = family_of(study) if declared else "holm"

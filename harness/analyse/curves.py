@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.analyse.outcomes import by_arm
 from harness.analyse.statistics import mean
 from harness.records.record import StudyRecord, StudyRun
 
 MOST_POINTS = 200  # a line; assumption: more cannot be told apart on a page, and a report stays small
+MOST_LINES = 400  # thin ones, shared out among the arms; likewise
+MOST_ARMS = 40  # as many as there are looks of a line (reporting/figures/style.py)
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,17 @@ class Curve:
 
 
 def curves(study: StudyRecord, runs: Sequence[StudyRun]) -> list[Curve]:
-    """The arms that have a point to draw, in the study's order."""
+    """The arms that have a point to draw, in the study's order: the first `MOST_ARMS`, and of each its first runs.
+
+    Whatever is left out, a mean is over all of an arm's finished runs.
+    """
     drawn = []
-    for arm in study.arms:
-        mine = [run.record for run in runs if run.arm == arm.name]
-        lines = [_thin(line) for line in (_line(record.curve) for record in mine) if line.flops]
+    runs_of = by_arm(runs)
+    arms = study.arms[:MOST_ARMS]
+    for arm in arms:
+        mine = [run.record for run in runs_of.get(arm.name, ())]
+        shown = (_line(record.curve) for record in mine[: MOST_LINES // len(arms)])
+        lines = [_thin(line) for line in shown if line.flops]
         average = _mean([record.curve for record in mine if record.status == "finished"])
         if lines:
             drawn.append(Curve(arm.name, arm.name == study.baseline, lines, average))

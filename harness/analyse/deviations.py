@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.analyse.looks import due
+from harness.analyse.outcomes import by_arm
 from harness.analyse.scores import PRIMARY
 from harness.analyse.text import count, listing, seeds
 from harness.records.record import StudyRecord, StudyRun
@@ -97,8 +98,8 @@ def _code(runs: Sequence[StudyRun]) -> list[str]:
         values = {str(run.record.identity[key]) for run in runs if key in run.record.identity}
         if len(values) > 1:
             found.append(f"The runs have different {what}: {listing(sorted(values))}.")
-    for arm in dict.fromkeys(run.arm for run in runs):
-        codes = {run.record.identity["code"] for run in runs if run.arm == arm and "code" in run.record.identity}
+    for arm, mine in by_arm(runs).items():
+        codes = {run.record.identity["code"] for run in mine if "code" in run.record.identity}
         if len(codes) > 1:
             found.append(f"The runs of {arm} were trained by {len(codes)} versions of the code.")
     return found

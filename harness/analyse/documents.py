@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analyse.items import ItemComparison, clustered_standard_error, hierarchical
-from harness.analyse.outcomes import outcomes
+from harness.analyse.outcomes import by_arm, outcomes
 from harness.analyse.scores import PRIMARY
 from harness.records.record import RunRecord, StudyRecord, StudyRun
 
@@ -51,14 +51,15 @@ def _root(variance: float | None) -> float | None:
 
 def document_rows(study: StudyRecord, runs: Sequence[StudyRun], arms: Sequence[str]) -> list[DocumentRow]:
     """The rows of the `arms` that have documents, in their order."""
-    tables = {arm: _by_seed(study, runs, arm) for arm in arms}
-    baseline = _by_seed(study, runs, study.baseline)
+    mine = by_arm(runs)
+    tables = {arm: _by_seed(study, mine.get(arm, ()), arm) for arm in arms}
+    baseline = _by_seed(study, mine.get(study.baseline, ()), study.baseline)
     return [_row(study, arm, baseline, table) for arm, table in tables.items() if table]
 
 
 def _by_seed(study: StudyRecord, runs: Sequence[StudyRun], arm: str) -> dict[int, RunRecord]:
     finite = outcomes(study, runs, arm, PRIMARY).values
-    return {run.seed: run.record for run in runs if run.arm == arm and run.seed in finite and run.record.documents}
+    return {run.seed: run.record for run in runs if run.seed in finite and run.record.documents}
 
 
 def _row(study: StudyRecord, arm: str, baseline: dict[int, RunRecord], mine: dict[int, RunRecord]) -> DocumentRow:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analyse.levels import ArmBand, Level, band, level
+from harness.analyse.outcomes import by_arm
 from harness.analyse.scores import records_of
 from harness.records.record import StudyRecord, StudyRun
 
@@ -65,8 +66,9 @@ class CapacityLine:
 def load_maps(study: StudyRecord, runs: Sequence[StudyRun]) -> list[LoadMap]:
     """The arms that have a mixture, in the study's order."""
     maps = []
+    mine = by_arm(runs)
     for arm in study.arms:
-        found = _healths(runs, arm.name)
+        found = _healths(mine.get(arm.name, ()))
         if found:
             layers = range(min(len(health["layers"]) for health in found))
             loads = [[health["layers"][i]["load"] for health in found] for i in layers]
@@ -83,8 +85,9 @@ def _ranked(loads: Sequence[Sequence[int]]) -> list[float]:
 def health_rows(study: StudyRecord, runs: Sequence[StudyRun], arms: Sequence[str]) -> list[HealthRow]:
     """The rows of the `arms` that have a mixture, in their order."""
     rows = []
+    mine = by_arm(runs)
     for arm in arms:
-        found = _healths(runs, arm)
+        found = _healths(mine.get(arm, ()))
         if found:
             layers = found[0]["layers"]
             experts = dict.fromkeys(len(layer["load"]) for layer in layers)
@@ -93,9 +96,9 @@ def health_rows(study: StudyRecord, runs: Sequence[StudyRun], arms: Sequence[str
     return rows
 
 
-def _healths(runs: Sequence[StudyRun], arm: str) -> list[Health]:
-    mine = (run.record for run in runs if run.arm == arm and run.record.status == "finished")
-    return [record.moe_health for record in mine if record.moe_health and record.moe_health["layers"]]
+def _healths(runs: Sequence[StudyRun]) -> list[Health]:
+    finished = (run.record for run in runs if run.record.status == "finished")
+    return [record.moe_health for record in finished if record.moe_health and record.moe_health["layers"]]
 
 
 def _over_layers(health: Health, name: str) -> float:
@@ -105,7 +108,8 @@ def _over_layers(health: Health, name: str) -> float:
 
 def capacity_lines(study: StudyRecord, runs: Sequence[StudyRun]) -> list[CapacityLine]:
     """The arms that were scored at several capacity factors, in the study's order."""
-    points = {arm.name: _capacity_points(runs, arm.name) for arm in study.arms}
+    mine = by_arm(runs)
+    points = {arm.name: _capacity_points(mine.get(arm.name, ()), arm.name) for arm in study.arms}
     factors = [p["capacity"] for found in points.values() for p in found if p["capacity"] is not None]
     beyond = UNLIMITED * max(factors, default=1.0)
     lines = []

@@ -15,6 +15,7 @@ import numpy as np
 
 from harness.analyse.items import ItemComparison, hierarchical
 from harness.analyse.levels import Band, band
+from harness.analyse.outcomes import by_arm
 from harness.analyse.scores import records_of
 from harness.records.record import ArmRecord, StudyRecord, StudyRun
 
@@ -66,8 +67,9 @@ class Gap:
 def panels(study: StudyRecord, runs: Sequence[StudyRun]) -> list[Panel]:
     """The panels in the study's order of arms; arms without this score are left out."""
     found: dict[str, list[LengthLine]] = {}
+    mine = by_arm(runs)
     for place, arm in enumerate(study.arms):
-        details = _details(runs, arm.name)
+        details = _details(mine.get(arm.name, ()), arm.name)
         bands: dict[Mode, Band] = {mode: _band(details, mode) for mode in MODES}
         if any(one.xs for one in bands.values()):
             line = LengthLine(arm.name, place, arm.name == study.baseline, bands)
@@ -94,8 +96,9 @@ def _band(details: Sequence[Detail], mode: Mode) -> Band:
 def growth_rows(study: StudyRecord, runs: Sequence[StudyRun], arms: Sequence[str], mode: Mode) -> list[GrowthRow]:
     """The rows of the `arms` that were scored, in their order."""
     rows = []
+    mine = by_arm(runs)
     for arm in arms:
-        details = _details(runs, arm)
+        details = _details(mine.get(arm, ()), arm)
         if details:
             ratios = [p["ratio"] for p in details[0]["points"] if p["mode"] == mode and p["ratio"] != 1]
             growth = {ratio: _growth(details, ratio, mode) for ratio in ratios}
@@ -129,8 +132,9 @@ def gaps(study: StudyRecord, runs: Sequence[StudyRun]) -> list[Gap]:
     """Why some lengths have no loss, each reason once."""
     ratios: dict[str, set[float]] = {}
     arms: dict[str, dict[str, None]] = {}
+    mine = by_arm(runs)
     for arm in study.arms:
-        for point in (p for detail in _details(runs, arm.name) for p in detail["points"]):
+        for point in (p for detail in _details(mine.get(arm.name, ()), arm.name) for p in detail["points"]):
             if point["nats_per_token"] is None:
                 reason = point["reason"] or "the loss is not a number"
                 ratios.setdefault(_kind(reason, point["context"]), set()).add(point["ratio"])

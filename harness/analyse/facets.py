@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.analyse.levels import Level, level
+from harness.analyse.outcomes import by_arm
 from harness.analyse.scores import records_of
 from harness.analyse.statistics import holm, paired_t
 from harness.records.record import StudyRecord, StudyRun
@@ -54,7 +55,8 @@ class FacetRow:
 def facet_rows(study: StudyRecord, runs: Sequence[StudyRun], part: str) -> list[FacetRow]:
     """A row an arm and facet, arms in the study's order; none for arms without the score."""
     assert part in PARTS, part
-    found = {arm.name: _by_facet(runs, arm.name, part) for arm in study.arms}
+    mine = by_arm(runs)
+    found = {arm.name: _by_facet(mine.get(arm.name, ()), arm.name, part) for arm in study.arms}
     facets = list(dict.fromkeys(facet for seeds in found.values() for facet in seeds))
     rows = []
     for place, (arm, by_facet) in enumerate(found.items()):

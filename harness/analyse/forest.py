@@ -10,6 +10,7 @@ from harness.analyse.comparison import Comparison, Verdict
 from harness.analyse.tables import worst_first
 from harness.analyse.text import interval, signed
 
+MOST_ROWS = 100  # drawn, half of them the worst and half the best; assumption: a figure of 30 inches is the longest
 CAP = 4.0  # assumption: what lies beyond 4 margins and 4 typical intervals is drawn as an arrow at the edge
 
 
@@ -34,20 +35,25 @@ class Forest:
     unit: str
     lower_is_better: bool
     limits: tuple[float, float]
+    left_out: int = 0  # rows between the worst and the best that are drawn
 
 
 def forest(comparisons: Sequence[Comparison]) -> Forest | None:
     """The plot's data, or None when there is nothing to compare."""
     if not comparisons:
         return None
-    first = comparisons[0]
+    first, ordered = comparisons[0], worst_first(comparisons)
+    left_out = max(0, len(ordered) - MOST_ROWS)
+    if left_out:
+        ordered = [*ordered[: MOST_ROWS // 2], *ordered[-MOST_ROWS // 2 :]]
     return Forest(
-        rows=[ForestRow(c.arm, c.mean_difference, c.ci95, c.verdict, _text(c)) for c in worst_first(comparisons)],
+        rows=[ForestRow(c.arm, c.mean_difference, c.ci95, c.verdict, _text(c)) for c in ordered],
         baseline=first.baseline if len({c.baseline for c in comparisons}) == 1 else "the arm it is compared with",
         margin=first.margin,
         unit=first.unit,
         lower_is_better=first.direction == "lower",
-        limits=_limits(comparisons, first.margin or 0.0),
+        limits=_limits(ordered, first.margin or 0.0),
+        left_out=left_out,
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from harness.analyse.comparison import Comparison, compare
 from harness.analyse.items import ItemComparison, column, compare_items
-from harness.analyse.outcomes import outcomes
+from harness.analyse.outcomes import by_arm, outcomes
 from harness.analyse.scores import records_of
 from harness.analyse.tables import Spread, spread
 from harness.records.record import StudyRecord, StudyRun
@@ -84,7 +84,8 @@ class Warned:
 
 def task_tables(study: StudyRecord, runs: Sequence[StudyRun], arms: Sequence[str]) -> list[TaskTable]:
     """One table a task or group, in the order in which they were asked for; rows in the order of `arms`."""
-    details = {arm: _details(runs, arm) for arm in arms}
+    mine = by_arm(runs)
+    details = {arm: _details(mine.get(arm, ()), arm) for arm in arms}
     names: dict[str, dict[str, None]] = {}
     for by_task in details.values():
         for task, by_seed in by_task.items():
@@ -125,13 +126,13 @@ def _table(
     baseline = mine[study.baseline]
     one = next(detail for by_seed in mine.values() for detail in by_seed.values())
     num_items, num_clusters = _size(one, task)
-    facts, rows = [], []
+    facts, rows, runs_of = [], [], by_arm(runs)
     for metric in metrics:
         found = {arm: _of_metric(by_seed, task, metric) for arm, by_seed in mine.items()}
         facts.append(_facts(metric, found, study.baseline))
         against = {c.arm: c for c in compare(study, runs, f"{task}/{metric}")}
         for arm, by_seed in mine.items():
-            values = list(outcomes(study, runs, arm, f"{task}/{metric}").values.values())
+            values = list(outcomes(study, runs_of.get(arm, ()), arm, f"{task}/{metric}").values.values())
             items, reason = _items(baseline, by_seed, task, metric) if arm != study.baseline else (None, "")
             error, own = _item_error(found[arm]), _own(found[arm])
             rows.append(TaskRow(arm, metric, spread(values), error, own, against.get(arm), items, reason))

@@ -24,6 +24,14 @@ class Outcomes:
         return [seed for seed, why in self.lacking.items() if why == word]
 
 
+def by_arm(runs: Iterable[StudyRun]) -> dict[str, list[StudyRun]]:
+    """The runs of each arm, for whoever asks for arm after arm: a study of 10,000 runs is gone through once."""
+    found: dict[str, list[StudyRun]] = {}
+    for run in runs:
+        found.setdefault(run.arm, []).append(run)
+    return found
+
+
 def outcomes(study: StudyRecord, runs: Iterable[StudyRun], arm: str, score: str) -> Outcomes:
     """The outcomes of one arm, seeds in the study's order."""
     found = {run.seed: run for run in runs if run.arm == arm}

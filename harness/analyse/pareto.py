@@ -12,7 +12,7 @@ import statistics as stdlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.analyse.outcomes import Outcomes, outcomes
+from harness.analyse.outcomes import Outcomes, by_arm, outcomes
 from harness.analyse.quantities import Interval
 from harness.analyse.scores import PRIMARY, SCORES
 from harness.analyse.statistics import paired_t
@@ -115,12 +115,12 @@ def _decoding(data: Timings) -> list[CaseRow]:
 
 
 def _panel(study: StudyRecord, runs: Sequence[StudyRun], rows: Sequence[CaseRow]) -> Panel:
-    by_arm = {row.arm: row for row in rows}
-    found = {arm.name: outcomes(study, runs, arm.name, PRIMARY) for arm in study.arms}
+    timed, mine = {row.arm: row for row in rows}, by_arm(runs)
+    found = {arm.name: outcomes(study, mine.get(arm.name, ()), arm.name, PRIMARY) for arm in study.arms}
     points: list[Point] = []
     lacking: list[tuple[str, str]] = []
     for i, arm in enumerate(study.arms):
-        row, scored = by_arm.get(arm.name), found[arm.name]
+        row, scored = timed.get(arm.name), found[arm.name]
         if row is None or row.tokens_per_s is None:
             lacking.append((arm.name, (row and row.unavailable) or "was not timed"))
         elif not scored.values:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analyse.levels import ArmBand, band
+from harness.analyse.outcomes import by_arm
 from harness.analyse.scores import records_of
 from harness.records.record import StudyRecord, StudyRun
 
@@ -22,8 +23,9 @@ noisier than the differences between arms, and a curve of 1,024 tokens then has 
 def position_lines(study: StudyRecord, runs: Sequence[StudyRun]) -> list[ArmBand]:
     """The arms that were scored, in the study's order; x is the number of tokens seen, y nats per token."""
     lines = []
+    mine = by_arm(runs)
     for place, arm in enumerate(study.arms):
-        details = [records[0].detail for records in records_of(runs, arm.name, "position").values()]
+        details = [records[0].detail for records in records_of(mine.get(arm.name, ()), arm.name, "position").values()]
         points: dict[float, list[float]] = {}
         for detail in details:
             for x, nats in _points(detail["nats"]):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.analyse.comparison import Comparison, compare
 from harness.analyse.levels import Level, level
-from harness.analyse.outcomes import outcomes
+from harness.analyse.outcomes import by_arm, outcomes
 from harness.analyse.scores import Score
 from harness.analyse.tables import worst_first
 from harness.records.record import StudyRecord, StudyRun
@@ -40,13 +40,13 @@ def score_rows(
 ) -> list[ScoreRow]:
     """The rows in `arm_order`; `comparisons` are those of the primary score."""
     against = {score.name: {c.arm: c for c in compare(study, runs, score.name)} for score in scores}
-    return [_row(study, runs, arm, against) for arm in arm_order(study, comparisons)]
+    mine = by_arm(runs)
+    return [_row(study, mine.get(arm, []), arm, against) for arm in arm_order(study, comparisons)]
 
 
-def _row(study: StudyRecord, runs: Sequence[StudyRun], arm: str, against: dict[str, dict[str, Comparison]]) -> ScoreRow:
-    mine = [run for run in runs if run.arm == arm]
+def _row(study: StudyRecord, mine: Sequence[StudyRun], arm: str, against: dict[str, dict[str, Comparison]]) -> ScoreRow:
     cells = {
-        name: Cell(level(list(outcomes(study, mine, arm, name).values.values())), by_arm.get(arm))
-        for name, by_arm in against.items()
+        name: Cell(level(list(outcomes(study, mine, arm, name).values.values())), compared.get(arm))
+        for name, compared in against.items()
     }
     return ScoreRow(arm, sum(run.record.status == "finished" for run in mine), cells)

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.analyse.comparison import Comparison
 from harness.analyse.looks import due, looks_of
-from harness.analyse.outcomes import Outcomes, outcomes
+from harness.analyse.outcomes import Outcomes, by_arm, outcomes
 from harness.analyse.scores import PRIMARY, SCORES
 from harness.analyse.screening import screening_seeds
 from harness.analyse.statistics import mean
@@ -73,19 +73,21 @@ def arm_rows(study: StudyRecord) -> list[ArmRow]:
 
 def seed_rows(study: StudyRecord, runs: Sequence[StudyRun], score: str = PRIMARY) -> list[Outcomes]:
     """Every arm's value on every seed, or the word for why there is none."""
-    return [outcomes(study, runs, arm.name, score) for arm in study.arms]
+    mine = by_arm(runs)
+    return [outcomes(study, mine.get(arm.name, ()), arm.name, score) for arm in study.arms]
 
 
 def result_rows(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]) -> list[ResultRow]:
     """The baseline, then the arms as `worst_first` puts them."""
-    by_arm: dict[str, Comparison | None] = {study.baseline: None}
-    by_arm |= {comparison.arm: comparison for comparison in worst_first(comparisons)}
-    return [_result(study, runs, arm, comparison) for arm, comparison in by_arm.items()]
+    rows: dict[str, Comparison | None] = {study.baseline: None}
+    rows |= {comparison.arm: comparison for comparison in worst_first(comparisons)}
+    mine = by_arm(runs)
+    return [_result(study, mine.get(arm, ()), arm, comparison) for arm, comparison in rows.items()]
 
 
 def _result(study: StudyRecord, runs: Sequence[StudyRun], arm: str, comparison: Comparison | None) -> ResultRow:
     scores = {name: spread(list(outcomes(study, runs, arm, name).values.values())) for name in SCORES}
-    finished = sum(run.arm == arm and run.record.status == "finished" for run in runs)
+    finished = sum(run.record.status == "finished" for run in runs)
     return ResultRow(arm, finished, len(study.seeds), scores, comparison)
 
 

@@ -108,7 +108,7 @@ def files_digest(paths: Iterable[Path]) -> str:
     """SHA-256 of the code in files under ROOT, comments and docstrings left out."""
     digest = hashlib.sha256()
     for path in sorted(paths):
-        digest.update(f"{path.relative_to(ROOT)}\0{_statements(path)}\0".encode())
+        digest.update(_statements(path))
     return digest.hexdigest()
 
 
@@ -137,10 +137,10 @@ def _imported_variants(path: Path) -> tuple[Path, ...]:
 
 
 @lru_cache(maxsize=1024)
-def _statements(path: Path) -> str:
-    """The code of a file without comments and docstrings, so that a corrected sentence retrains nothing."""
+def _statements(path: Path) -> bytes:
+    """A file's place and its code without comments and docstrings, so that a corrected sentence retrains nothing."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
             node.body = node.body[1:] or [ast.Pass()]
-    return ast.dump(tree)
+    return f"{path.relative_to(ROOT)}\0{ast.dump(tree)}\0".encode()

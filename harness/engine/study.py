@@ -31,6 +31,9 @@ from harness.train.device import choose_device, device_class
 from harness.train.optimizer import parameter_groups
 from harness.train.parallel import Parallel
 
+MOST_PROBED = 100
+"""Arms whose operators are listed: 20 ms each, and nobody reads more lists than that. Assumption."""
+
 LARGEST_PROBED = 50_000_000
 """Parameters of an arm whose operators are listed by running it once. Assumption: a second or two on one core."""
 
@@ -132,7 +135,9 @@ def arm_record(arm: PlannedArm, plan: Plan) -> ArmRecord:
         num_steps=arm.num_steps,
         mismatch=arm.mismatch,
         recipe={name: value for name, value in own.items() if value != shared[name]},
-        audit={} if arm is plan.baseline else audit_of(_compared_with(plan, arm), arm),
+        audit={}
+        if arm is plan.baseline
+        else audit_of(_compared_with(plan, arm), arm, probe=len(plan.arms) <= MOST_PROBED),
     )
 
 
@@ -143,9 +148,13 @@ def _compared_with(plan: Plan, arm: PlannedArm) -> PlannedArm:
     return named[told.get(arm.name, plan.baseline.name)]
 
 
-def audit_of(baseline: PlannedArm, arm: PlannedArm) -> dict[str, Any]:
-    """What else differs between an arm and the one it is compared with; its parameters are summed up by role."""
-    small = max(baseline.ledger.total_params, arm.ledger.total_params) <= LARGEST_PROBED
+def audit_of(baseline: PlannedArm, arm: PlannedArm, *, probe: bool = True) -> dict[str, Any]:
+    """What else differs between an arm and the one it is compared with; its parameters are summed up by role.
+
+    Args:
+        probe: whether to list the operators too, by running both arms once.
+    """
+    small = probe and max(baseline.ledger.total_params, arm.ledger.total_params) <= LARGEST_PROBED
     specs = (baseline.ledger.spec, arm.ledger.spec)
     try:
         found = audit(*specs, parameter_groups, run=small).to_json()

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.analyse import tables
 from harness.analyse.comparison import Comparison
-from harness.analyse.curves import curves
+from harness.analyse.curves import MOST_ARMS, MOST_LINES, curves
 from harness.analyse.design_effects import effects_headline
 from harness.analyse.forest import forest
 from harness.analyse.outcomes import Outcomes
@@ -104,12 +104,16 @@ def _forest(comparisons: Sequence[Comparison]) -> Drawing | None:
         return None
     alt = "Differences from the baseline with 95 % intervals; the numbers are in the table below"
     caption = "The band is the margin of equivalence. An arrow at the edge: the interval goes on beyond it."
+    if data.left_out:
+        caption += f" Drawn are the worst and the best; the {data.left_out:,} arms between them are in the table."
     return Drawing("forest", forest_plot(data), alt, caption)
 
 
 def _training_loss(study: StudyRecord, runs: Sequence[StudyRun]) -> Section:
     caption = "Thin: one run. Thick: the mean of an arm's finished runs. The baseline is in the colour of the text."
     alt = "Training loss against training FLOPs, a line an arm"
+    if len(study.arms) > MOST_ARMS or len(runs) > MOST_LINES:
+        caption += f" Drawn are the first {MOST_ARMS} arms at most, and {MOST_LINES} runs; the means are over all runs."
     return Section("Training loss", drawings=(Drawing("curves", loss_curves(curves(study, runs)), alt, caption),))
 
 

@@ -1,4 +1,4 @@
-"""A sweep's trials on another engine: its records are the trial's, the pruner stops a run there, a lost place stops all."""
+"""A sweep's trials on another engine: its record is the trial's, pruning stops it there, a lost place stops all."""
 
 from __future__ import annotations
 

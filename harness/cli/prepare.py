@@ -138,4 +138,8 @@ def leave_nothing_behind(*folders: Path) -> Iterator[None]:
 def check_tasks(scores: ChosenScores, data: TokenizedData, cache: Path) -> None:
     """Load the tasks once before anything is trained, so that a wrong name is refused now and not after hours."""
     tokenizer = load_tokenizer(cache, data.sha256)
-    load_tasks([dict(q.options)["task"] for q in scores.requests if q.name == "lm-eval"], data, tokenizer)
+    names = [dict(q.options)["task"] for q in scores.requests if q.name == "lm-eval"]
+    from harness.score.lmeval.quiet import quietly  # lm-eval takes seconds to import
+
+    with quietly():  # or the hub's library tells of every attempt to reach it
+        load_tasks(names, data, tokenizer)

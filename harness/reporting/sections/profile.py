@@ -62,7 +62,10 @@ def section(material: Material) -> Section | None:
     )
 
 
-_KINDS_CAPTION = "The quickest of the calls that were profiled, without stacks. In outline: what the clock shows beyond the operators, Python and waiting."
+_KINDS_CAPTION = (
+    "The quickest of the calls that were profiled, without stacks. In outline: what the clock shows beyond the "
+    "operators, Python and waiting."
+)
 _ROOF_CAPTION = (
     "Bytes are the fewest that must move, so an intensity is an upper bound. A module that arms share is drawn once, "
     "in the colour of the first that has it."

@@ -18,9 +18,10 @@ from typing import Any
 from harness.analyse import learning_rate, tuning
 from harness.analyse.learning_rate import curve, due, rate_of
 from harness.cli.arguments import Parser, positive
-from harness.cli.run import Place, run_study, say
+from harness.cli.run import Place, engine_of, run_study, say
 from harness.data.dataset import TokenizedData
 from harness.engine.choose_scores import ChosenScores
+from harness.engine.engines import EngineChoice
 from harness.engine.study import study_record
 from harness.engine.sweep import FixedArm, Sweep
 from harness.engine.sweep_study import Search, search, sweep_name
@@ -57,6 +58,7 @@ class Tuning:
 
     seeds: tuple[int, ...]
     share: float
+    engine: EngineChoice  # where trials are trained
 
     @property
     def decided(self) -> list[Any]:
@@ -111,7 +113,9 @@ def tuning_of(args: argparse.Namespace, seeds: Sequence[int]) -> Tuning | None:
     if args.parallel is not None:
         raise UserError("--tune lr trains its trials in one process each; leave --parallel out")
     tuned = Tuning(
-        tuple(range(FIRST_SEED, FIRST_SEED + (args.tune_seeds or DEFAULT_SEEDS))), args.tune_share or DEFAULT_SHARE
+        tuple(range(FIRST_SEED, FIRST_SEED + (args.tune_seeds or DEFAULT_SEEDS))),
+        args.tune_share or DEFAULT_SHARE,
+        engine_of(args),
     )
     check_disjoint(tuned.seeds, seeds)
     return tuned
@@ -148,7 +152,7 @@ def tune(plan: Plan, how: Tuning, data: TokenizedData, place: Place, folder: Pat
 
     def look(points: list[dict[str, Any]]) -> list[TuningTrial]:
         nonlocal trials
-        how_many = Search(len(trials) + len(points), "random", "none", None)
+        how_many = Search(len(trials) + len(points), "random", "none", None, how.engine)
         trials = search(sweep, how_many, folder / SEARCH_FOLDER, place.num_workers, say, points)
         found = [_trial(trial) for trial in trials]
         if missed := [p for p in points if p not in [{"arm": t.arm, "lr": t.lr, "seed": t.seed} for t in found]]:

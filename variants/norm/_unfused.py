@@ -41,7 +41,7 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore
         x, weight, scale = ctx.saved_tensors
         size, mean = x.shape[-1], torch.zeros_like(scale)
         dx, dweight, _ = torch.ops.aten.native_layer_norm_backward(

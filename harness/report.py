@@ -3,8 +3,8 @@
     python -m harness.report reports/STUDY
     python -m harness.report reports/claims
 
-Reads study.json and runs.jsonl; writes report.html, report.md, comparisons.json and the figures beside them. Of a
-claims ledger it reads the evidence and writes claims.json.
+Reads study.json and runs.jsonl; writes report.html, report.md, comparisons.json and the figures beside them, and every
+table as CSV and LaTeX into tables/. Of a claims ledger it reads the evidence and writes claims.json.
 """
 
 from __future__ import annotations

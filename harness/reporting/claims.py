@@ -19,10 +19,10 @@ from harness.analyse.words import LEVEL, WORDS, Word
 from harness.records.atomic import write_text
 from harness.records.evidence import LedgerRecord, read_evidence, read_ledger
 from harness.records.seal import finite
-from harness.reporting import html, markdown
 from harness.reporting.cells import lines
 from harness.reporting.figures.claim_curves import claim_curve
 from harness.reporting.figures.claims_forest import claims_forest
+from harness.reporting.files import write_page
 from harness.reporting.page import Page, VerdictText
 from harness.reporting.section import Drawing, Grid, Section
 
@@ -54,13 +54,8 @@ THREATS = (
 
 def write_claims_report(folder: Path, ledger: LedgerRecord, found: Sequence[ClaimResult]) -> Path:
     """Write the report's files; returns the path of report.html. Raises `StoreError` when the disk refuses."""
-    page = claims_page(ledger, found)
-    for drawing in page.drawings:
-        write_text(folder / f"{drawing.name}.svg", drawing.svg)
     write_text(folder / "claims.json", json.dumps(claims_json(ledger, found), indent=1, allow_nan=False) + "\n")
-    write_text(folder / "report.md", markdown.render(page))
-    write_text(folder / "report.html", html.render(page))
-    return folder / "report.html"
+    return write_page(folder, claims_page(ledger, found))
 
 
 def rebuild_claims(folder: Path) -> list[str]:

@@ -26,11 +26,10 @@ from harness.analyse.scaling import Multiplier
 from harness.analyse.schedules import Agreement, agreements, savings
 from harness.analyse.tables import setup_card
 from harness.analyse.text import count, interval, number, p_text, plain, signed
-from harness.records.atomic import write_text
 from harness.records.ladder import RUNGS, LadderRecord, Rung
 from harness.records.registration import digest_of
-from harness.reporting import html, markdown
 from harness.reporting.figures.ladder import ladder_plot, worth_plot
+from harness.reporting.files import write_page
 from harness.reporting.page import Page, VerdictText
 from harness.reporting.section import Drawing, Grid, Section
 from harness.reporting.sections.registration import registration_grid
@@ -46,12 +45,7 @@ def write_ladder_report(folder: Path, ladder: LadderRecord, rungs: Sequence[Rung
     Raises:
         StoreError: the disk refuses.
     """
-    page = ladder_page(ladder, rungs)
-    for drawing in page.drawings:
-        write_text(folder / f"{drawing.name}.svg", drawing.svg)
-    write_text(folder / "report.md", markdown.render(page))
-    write_text(folder / "report.html", html.render(page))
-    return folder / "report.html"
+    return write_page(folder, ladder_page(ladder, rungs))
 
 
 def ladder_page(ladder: LadderRecord, rungs: Sequence[Rung]) -> Page:

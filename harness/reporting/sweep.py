@@ -7,11 +7,10 @@ from pathlib import Path
 
 from harness.analyse.forest import forest
 from harness.analyse.text import count, duration, number
-from harness.records.atomic import write_text
 from harness.records.sweep import DimensionRecord, SweepRecord, TrialRecord
-from harness.reporting import html, markdown
 from harness.reporting.figures import search
 from harness.reporting.figures.forest import forest_plot
+from harness.reporting.files import write_page
 from harness.reporting.page import Page, verdict_text
 from harness.reporting.section import Drawing, Grid, Material, Section
 
@@ -28,12 +27,7 @@ def write_sweep_report(folder: Path, sweep: SweepRecord, confirmation: Material 
     Raises:
         StoreError: the disk refuses.
     """
-    page = sweep_page(sweep, confirmation)
-    for drawing in page.drawings:
-        write_text(folder / f"{drawing.name}.svg", drawing.svg)
-    write_text(folder / "report.md", markdown.render(page))
-    write_text(folder / "report.html", html.render(page))
-    return folder / "report.html"
+    return write_page(folder, sweep_page(sweep, confirmation))
 
 
 def sweep_page(sweep: SweepRecord, confirmation: Material | None) -> Page:

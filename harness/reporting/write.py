@@ -10,7 +10,7 @@ from harness.analyse.comparison import Comparison, to_json
 from harness.records.atomic import write_text
 from harness.records.record import StudyRecord
 from harness.records.seal import finite
-from harness.reporting import html, markdown
+from harness.reporting.files import write_page
 from harness.reporting.page import page
 from harness.reporting.section import Material
 
@@ -18,19 +18,14 @@ COMPARISONS_VERSION = 1  # of comparisons.json
 
 
 def write_report(folder: Path | str, material: Material) -> Path:
-    """Write report.html, report.md, comparisons.json and the figures; returns the path of report.html.
+    """Write report.html, report.md, comparisons.json, figures and tables; returns the path of report.html.
 
     Raises:
         StoreError: the disk refuses; each file is whole, as it was or as it is now.
     """
     folder = Path(folder)
-    text = page(material)
-    for drawing in text.drawings:
-        write_text(folder / f"{drawing.name}.svg", drawing.svg)
     write_text(folder / "comparisons.json", _comparisons(material.study, material.comparisons))
-    write_text(folder / "report.md", markdown.render(text))
-    write_text(folder / "report.html", html.render(text))
-    return folder / "report.html"
+    return write_page(folder, page(material))
 
 
 def _comparisons(study: StudyRecord, comparisons: Sequence[Comparison]) -> str:

@@ -1,0 +1,93 @@
+"""Every table of a report as CSV and LaTeX, for a spreadsheet and a paper: the cells are those of the page.
+
+FOLDER/tables/NAME.csv and NAME.tex. The LaTeX needs the package booktabs, and a name outside Latin XeLaTeX or LuaLaTeX.
+Numbers that are not yet text: `harness.load_study`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from harness.records.atomic import write_text
+from harness.reporting.page import Page
+from harness.reporting.section import Grid
+
+FOLDER = "tables"
+
+MOST_LETTERS = 60
+"""Of a file's name. Assumption: what a shell shows in one line."""
+
+TEXT = r"p{0.35\textwidth}"
+"""A column of sentences."""
+
+_NEW_LINE = r" \\ "
+
+_SPECIAL = {
+    **{c: f"\\{c}" for c in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\symbol{34}",
+    "Δ": r"$\Delta$",
+    "±": r"$\pm$",
+    "→": r"$\rightarrow$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "·": r"$\cdot$",
+    "≤": r"$\leq$",
+    "…": r"\ldots{}",
+}
+
+
+def write_tables(folder: Path, page: Page) -> None:
+    """Write the setup and every table. Raises `StoreError` when the disk refuses."""
+    for name, title, grid in named(page):
+        write_text(folder / FOLDER / f"{name}.csv", frame(grid).to_csv(index=False, lineterminator="\n"))
+        write_text(folder / FOLDER / f"{name}.tex", latex(grid, title, name))
+
+
+def named(page: Page) -> Iterator[tuple[str, str, Grid]]:
+    """(name, title, table) in the order of the page; no two names are alike, also where a disk ignores case."""
+    setup = Grid(("what", "value"), [(what, value) for what, value in page.setup])
+    tables = [("Setup", setup)] + [
+        (f"{section.title}: {grid.title}" if grid.title else section.title, grid)
+        for section in page.sections
+        for grid in section.grids
+    ]
+    seen: dict[str, int] = {}
+    for title, grid in tables:
+        name = re.sub(r"[^a-z0-9]+", "-", title.lower())[:MOST_LETTERS].strip("-") or "table"
+        seen[name] = seen.get(name, 0) + 1
+        yield name if seen[name] == 1 else f"{name}--{seen[name]}", title, grid
+
+
+def frame(grid: Grid) -> pd.DataFrame:
+    """The table as text; a head may occur twice."""
+    return pd.DataFrame(grid.rows, columns=list(grid.columns), dtype=str)
+
+
+def latex(grid: Grid, title: str, name: str) -> str:
+    """The table as a LaTeX float with booktabs rules, titled, labelled `tab:NAME`, its note in the caption."""
+    escaped = frame(grid).map(_cell)
+    escaped.columns = [_cell(column) for column in grid.columns]
+    caption = escape(f"{title.rstrip('.')}. {grid.note}".strip())
+    last = TEXT if grid.columns[-1] in ("reason", "warning") else "r"
+    columns = f"l{'r' * (len(grid.columns) - 2)}{last}"
+    return escaped.to_latex(index=False, escape=False, column_format=columns, caption=caption, label=f"tab:{name}")
+
+
+def escape(text: str) -> str:
+    """Text that LaTeX shows as it is."""
+    return "".join(_SPECIAL.get(c, c) for c in " ".join(text.split()))
+
+
+def _cell(text: str) -> str:
+    """A cell; its lines stand on one another. A bracket or star after a line's end would be an argument of it."""
+    lines = [re.sub(r"^(?=[\[*])", "{}", escape(line)) for line in text.split("\n")]
+    return lines[0] if len(lines) == 1 else rf"\shortstack[r]{{{_NEW_LINE.join(lines)}}}"

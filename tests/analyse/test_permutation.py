@@ -91,3 +91,12 @@ def test_no_spread_and_nonsense() -> None:
         ours.sign_flip([])
     with pytest.raises(ValueError, match="at least 1 seed, got 0"):
         ours.smallest_p(0)
+
+
+def test_blocks_of_random_patterns_are_the_patterns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the size of a block: otherwise a p-value would depend on it."""
+    whole = ours.sign_patterns(21, draws=1000, seed=3)
+    monkeypatch.setattr(ours, "BLOCK", 21 * 33)
+    blocks = list(ours.sign_blocks(21, draws=1000, seed=3))
+    assert max(len(block) for block in blocks) == 33
+    np.testing.assert_array_equal(np.concatenate(blocks), whole)

@@ -1,7 +1,9 @@
-"""Rebuild a study's report from its records, on any machine: torch is not needed, and nothing is trained.
+"""Rebuild a study's report from its records, index many, compare two: torch is not needed, and nothing is trained.
 
     python -m harness.report reports/STUDY
     python -m harness.report reports/claims
+    python -m harness.report reports               reports/index.html, of everything in the folder
+    python -m harness.report reports/A reports/B   two studies compared, in reports/compared/
 
 Reads study.json and runs.jsonl; writes report.html, report.md, comparisons.json and the figures beside them, and every
 table as CSV and LaTeX into tables/. Of a claims ledger it reads the evidence and writes claims.json.
@@ -18,10 +20,13 @@ from typing import NoReturn
 from harness.analyse.ladder import climbs
 from harness.analyse.ladder_text import sentences
 from harness.analyse.sentences import headline, verdict_sentence
+from harness.analyse.text import count
 from harness.records.evidence import is_ledger
 from harness.records.ladder import RUNGS, is_ladder, read_ladder
 from harness.records.store import StoreError
 from harness.reporting.claims import rebuild_claims
+from harness.reporting.compared import compare_folders
+from harness.reporting.index import is_report, report_folders, write_index
 from harness.reporting.ladder import write_ladder_report
 from harness.reporting.material import read_material
 from harness.reporting.write import write_report
@@ -31,12 +36,17 @@ from variants.errors import UserError
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0, or 2 for bad input, or 1 when the disk refuses."""
     try:
-        folder = Path(_parser().parse_args(argv).folder)
+        folder, *others = _parser().parse_args(argv).folders
+        if others:
+            return _compared(folder, others)
         if is_ledger(folder):
             print("\n".join(rebuild_claims(folder)))
             return 0
         if is_ladder(folder):
             return _ladder(folder)
+        if folder.is_dir() and not is_report(folder) and (inside := list(report_folders(folder))):
+            print(f"{count(len(inside), 'report')}: {write_index(folder, inside)}")
+            return 0
         material = read_material(folder)
         report = write_report(folder, material)
     except UserError as error:
@@ -51,6 +61,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not material.comparisons:
         print(headline(material.study, material.comparisons))
     print(f"report: {report}")
+    return 0
+
+
+def _compared(first: Path, others: Sequence[Path]) -> int:
+    """The report of two studies."""
+    if len(others) > 1:
+        raise UserError(
+            f"two studies are compared, got {1 + len(others)}; give two folders, or one that holds them all"
+        )
+    page, report = compare_folders(first, others[0])
+    print(f"{page.headline}\nreport: {report}")
     return 0
 
 
@@ -75,8 +96,9 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m harness.report", description="Rebuild a study's report from its records.")
-    parser.add_argument("folder", metavar="FOLDER", help="of a study (it has study.json), a ladder or a claims ledger")
+    parser = _Parser(prog="python -m harness.report", description="Rebuild a report, index many, or compare two.")
+    folders = "of a study (it has study.json), a ladder or a claims ledger; of many, for an index; or two of studies"
+    parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help=folders)
     return parser
 
 

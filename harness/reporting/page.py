@@ -73,7 +73,7 @@ def page(material: Material) -> Page:
         _training_loss(study, runs),
     ]
     return Page(
-        headline=regimes.headline(material) or effects_headline(study, runs) + headline(study, comparisons),
+        headline=page_headline(material),
         study=study.name,
         created=study.created,
         summary=tables.summary(study, runs),
@@ -84,6 +84,12 @@ def page(material: Material) -> Page:
         notes=method_notes(study, comparisons),
         command=shlex.join(study.command),
     )
+
+
+def page_headline(material: Material) -> str:
+    """The answer of a study in one line."""
+    effects = effects_headline(material.study, material.runs)
+    return regimes.headline(material) or effects + headline(material.study, material.comparisons)
 
 
 def _judged(material: Material) -> Material:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from harness.analyse.comparison import Comparison
 from harness.records.record import StudyRecord, StudyRun
@@ -33,13 +33,14 @@ class Material:
 @dataclass(frozen=True)
 class Grid:
     """A table: the first column is a name, the others are numbers or a word; a cell may have two lines, parted by a
-    newline. A last column `reason` or `warning` holds text.
+    newline. A last column `reason` or `warning` holds text. `links` lead from a row's name to a file beside the page.
     """
 
     columns: tuple[str, ...]
     rows: list[tuple[str, ...]]
     note: str = ""
     title: str = ""  # where a section has several
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -158,10 +158,20 @@ def setup_card(study: StudyRecord, runs: Sequence[StudyRun]) -> list[tuple[str, 
         ("margin of equivalence", f"{plain(study.margin)} nats per byte, declared before the runs"),
         ("seeds", f"{', '.join(map(str, study.seeds))} ({_seeds(study)})"),
         ("runs", summary(study, runs)),
+        ("total compute", _compute(runs)),
         ("data", _items(study.data)),
         ("recipe, the same for all arms", _items(study.recipe)),
         ("environment", _items(study.environment)),
     ]
+
+
+def _compute(runs: Sequence[StudyRun]) -> str:
+    """What all runs of the study took, those that diverged and those that were trained before too."""
+    flops = sum(run.record.curve[-1][1] for run in runs if run.record.curve)
+    seconds = sum(run.record.seconds for run in runs)
+    return (
+        f"{flops:.3e} training FLOPs up to the last recorded loss, {duration(seconds)} over all runs, reused ones too"
+    )
 
 
 def _seeds(study: StudyRecord) -> str:

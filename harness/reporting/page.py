@@ -20,8 +20,12 @@ from harness.analyse.text import interval, listing, number, p_text, probability,
 from harness.records.record import StudyRecord, StudyRun
 from harness.reporting.figures.curves import loss_curves
 from harness.reporting.figures.forest import forest_plot
+from harness.reporting.figures.slopes import slope_plot
 from harness.reporting.section import Drawing, Grid, Material, Section
 from harness.reporting.sections import DESIGN_SECTIONS, SECTIONS, WHOLE_SECTIONS, regimes
+
+MOST_SLOPES = 8
+"""Arms in the figure of seeds; the table has all."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def page(material: Material) -> Page:
         _results(judged.study, judged.runs, judged.comparisons),
         *(show(judged) for show in SECTIONS),
         *(show(material) for show in WHOLE_SECTIONS),
-        _seeds(study, runs),
+        _seeds(study, runs, judged.comparisons),
         _unfinished(runs),
         _training_loss(study, runs),
     ]
@@ -205,10 +209,21 @@ def _results(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence
     return _table("Results", columns, rows, note)
 
 
-def _seeds(study: StudyRecord, runs: Sequence[StudyRun]) -> Section | None:
+def _seeds(study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]) -> Section:
     rows = [(row.arm, *(_outcome(row, seed) for seed in study.seeds)) for row in tables.seed_rows(study, runs)]
     columns = ("arm", *(f"seed {seed}" for seed in study.seeds))
-    return _table("Every seed", columns, rows, f"{SCORES[PRIMARY].title}, {SCORES[PRIMARY].unit}.".capitalize())
+    note = f"{SCORES[PRIMARY].title}, {SCORES[PRIMARY].unit}.".capitalize()
+    return Section("Every seed", grids=(Grid(columns, rows, note),), drawings=_slopes(comparisons))
+
+
+def _slopes(comparisons: Sequence[Comparison]) -> tuple[Drawing, ...]:
+    paired = [c for c in tables.worst_first(comparisons) if len(c.pairs) > 1]
+    if not paired:
+        return ()
+    left = f" The first {MOST_SLOPES} of {len(paired)} arms, worst first." if len(paired) > MOST_SLOPES else ""
+    caption = f"Each seed from what an arm is compared with to the arm, in the colour of its verdict.{left}"
+    alt = "A line a seed from the other arm's loss to the arm's; the numbers are in the table above"
+    return (Drawing("slopes", slope_plot(paired[:MOST_SLOPES]), alt, caption),)
 
 
 def _unfinished(runs: Sequence[StudyRun]) -> Section | None:

@@ -25,6 +25,7 @@ def test_every_shape_is_written(shape, report_of) -> None:
     whole = all(run.record.status == "finished" for run in shape.runs)
     factorial = "factorial" in shape.study.design.get("kinds", []) and not shape.study.design["generators"]
     figures |= {"interactions"} if factorial and whole else set()
+    figures |= {"slopes"} if any(len(c.pairs) > 1 for c in shape.comparisons) else set()
     texts = {"report.html", "report.md", "comparisons.json"}
     files = {name for name in contents(report_of(shape)) if not name.startswith("tables/")}
     assert files == texts | {f"{name}.svg" for name in figures}

@@ -22,6 +22,7 @@ from harness.reporting.sections import (
     registration,
     scores,
     screening,
+    stability,
     throughput,
     tuning,
 )
@@ -38,6 +39,7 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     tuning.section,
     checks.section,
     divergence.section,
+    stability.section,
     scores.section,
     lmeval.section,
     position.section,

@@ -1,0 +1,37 @@
+"""Rises of a recorded loss, worked by hand."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from harness.analyse.stability import largest_rise, stability_rows
+from harness.records.example import example_run, example_study
+from harness.records.record import StudyRun
+
+
+def trained(arm: str, seed: int, losses: list[float], diverged: bool = False) -> StudyRun:
+    run = example_run(arm, seed, None if diverged else 1.65, "diverged" if diverged else "finished")
+    curve = [[10.0 * i, 1e9 * i, loss] for i, loss in enumerate(losses, start=1)]
+    return dataclasses.replace(run, record=dataclasses.replace(run.record, curve=curve))
+
+
+def test_a_rise_is_above_the_lowest_point_before_it() -> None:
+    assert largest_rise(trained("a", 0, [3.0, 2.0, 2.5, 1.0, 1.7, 0.5]).record) == (pytest.approx(0.7), 50)
+    assert largest_rise(trained("a", 0, [3.0, 2.0, 2.25, 2.5]).record) == (pytest.approx(0.5), 40), "not from one point"
+    assert largest_rise(trained("a", 0, [3.0, 2.0, 1.0]).record)[0] == 0
+    assert largest_rise(trained("a", 0, [3.0]).record)[0] is None
+
+
+def test_an_arm_over_its_runs() -> None:
+    runs = [
+        trained("gpt2", 0, [3.0, 2.0, 2.25]),
+        trained("norm=rms", 0, [3.0, 2.0, 2.5]),
+        trained("norm=rms", 1, [3.0, 2.0, 4.0], diverged=True),
+        trained("norm=rms", 2, []),
+    ]
+    base, rms = stability_rows(example_study(), runs)
+    assert (base.num_runs, base.num_diverged, base.median_rise) == (1, 0, 0.25)
+    assert (rms.num_runs, rms.num_diverged, rms.median_rise) == (3, 1, 1.25)
+    assert (rms.largest_rise, rms.seed, rms.step) == (2.0, 1, 30)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from harness.analyse.aa_studies import pipeline_errors
 from harness.analyse.calibration import CALIBRATED, calibration_text, false_positives, noise, planted_found
 from harness.analyse.comparison import compare
 from harness.analyse.scores import PRIMARY
@@ -114,7 +115,8 @@ def measured(
             "choose a smaller --lr, or see workers.log"
         )
     (comparison,) = compare(study, runs)
-    values = [run.record.scores[PRIMARY] for run in runs if run.arm == study.baseline]
+    own = [run for run in runs if run.arm == study.baseline]
+    values = [run.record.scores[PRIMARY] for run in own]
     return CalibrationRecord(
         key=scale_key(scale),
         scale=scale,
@@ -124,6 +126,7 @@ def measured(
         false_positives=false_positives([value for value in values if value is not None]),
         planted=planted_found(comparison),
         seconds_per_run=sum(run.record.seconds for run in runs) / len(runs),
+        pipeline=pipeline_errors(study, own)._asdict(),
     )
 
 

@@ -32,6 +32,7 @@ def test_noise_planted_effect_and_forecast(
     assert sources["total"] > 0
     assert record["planted"]["mean_difference"] > 0, "fewer steps are worse"
     assert "need 8 seeds" in record["false_positives"]["reason"]
+    assert record["pipeline"]["studies"] == sum(record["pipeline"]["words"].values()) == 6
 
     assert ablate(["norm=rms", *tiny_flags, *scale, "--dry-run", "--effect", "0.05"]) == 0
     told = capsys.readouterr().err

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from harness.analyse.comparison import ALPHA, Comparison
-from harness.analyse.false_positives import false_positive_rate
+from harness.analyse.false_positives import false_positive_rate, number_of_splits
 from harness.analyse.pairing import pairing
 from harness.analyse.planning import cautious_sd, detectable, plan
 from harness.analyse.scores import PRIMARY, SCORES
@@ -129,10 +129,32 @@ def calibration_text(record: CalibrationRecord) -> str:
             f"false positives at a level of {errs['level']:g}: {errs['positives']} of {errs['splits']} A/A splits of "
             f"{errs['pairs']} pairs ({errs['rate']:.1%}); independent studies would leave [{low:.0%}, {high:.0%}] open"
         )
+    lines += pipeline_lines(record.pipeline)
     planted = record.planted
     word = "was found" if planted["found"] else "WAS NOT FOUND"
     lines.append(f"the planted effect {word}: {number(planted['mean_difference'])} ({planted['reason']})")
     return "\n".join(lines)
+
+
+def pipeline_lines(errs: Mapping[str, Any]) -> list[str]:
+    """What the whole pipeline said of A/A studies, and how little few seeds can show of that."""
+    if not errs:
+        return []
+    (low, high), (least, most) = errs["wilson95"], errs["disjoint_wilson95"]
+    studies, words = errs["studies"], errs["words"]
+    lines = [
+        f"the whole pipeline, to the verdict: better or worse in {errs['wrong']} of {studies} A/A studies of "
+        f"{errs['pairs']} pairs ({errs['rate']:.1%}, Wilson 95 % [{low:.1%}, {high:.1%}]), "
+        f"equivalent in {words['equivalent'] / studies:.1%}",
+        f"  these share their runs; without that there are {errs['disjoint']}, which would leave "
+        f"[{least:.0%}, {most:.0%}] open",
+    ]
+    if errs["pairs"] < FEWEST_PAIRS:
+        lines.append(
+            f"  {errs['pairs']} pairs have {studies} splits, too few to tell a rate of {ALPHA:g} from none or from "
+            f"twice that; {2 * FEWEST_PAIRS} seeds have {number_of_splits(2 * FEWEST_PAIRS, FEWEST_PAIRS)}"
+        )
+    return lines
 
 
 def _root(variance: float | None) -> float | None:

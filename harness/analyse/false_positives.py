@@ -17,6 +17,9 @@ from harness.analyse.finite import Interval, binomial_interval, finite
 
 MOST_SPLITS = 20_000  # beyond, splits are drawn at random; the standard error of a rate of 0.05 is then 0.0015
 
+Split = tuple[tuple[int, ...], tuple[int, ...]]
+"""Indices of the baseline's runs and of the arm's, pair by pair."""
+
 Verdict = Callable[[np.ndarray], bool]
 """From differences, one a pair, to whether the procedure sees a difference."""
 
@@ -52,14 +55,20 @@ def false_positive_rate(
     array = finite(values, "an A/A study", least=1)
     if pairs < 1 or array.size < 2 * pairs:
         raise ValueError(f"an A/A split of {pairs} pairs needs {2 * pairs} runs, got {array.size}; run more seeds")
-    exhaustive = number_of_splits(array.size, pairs) <= most
-    chosen = all_splits(array.size, pairs) if exhaustive else _random_splits(array.size, pairs, most, seed)
+    chosen, exhaustive = splits(array.size, pairs, most, seed)
     seen = [bool(verdict(array[list(after)] - array[list(before)])) for before, after in chosen]
     positives, disjoint = sum(seen), array.size // (2 * pairs)
     rate = positives / len(seen)
     alone = binomial_interval(round(rate * disjoint), disjoint)
     over_splits = binomial_interval(positives, len(seen))
     return FalsePositives(positives, len(seen), rate, over_splits, exhaustive, disjoint, alone)
+
+
+def splits(runs: int, pairs: int, most: int, seed: int) -> tuple[Iterator[Split], bool]:
+    """Every split once and True, or `most` of them drawn at random and False where there are more."""
+    if number_of_splits(runs, pairs) <= most:
+        return all_splits(runs, pairs), True
+    return _random_splits(runs, pairs, most, seed), False
 
 
 def number_of_splits(runs: int, pairs: int) -> int:
@@ -69,7 +78,7 @@ def number_of_splits(runs: int, pairs: int) -> int:
     return math.perm(runs, 2 * pairs) // (2 * math.factorial(pairs))
 
 
-def all_splits(runs: int, pairs: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+def all_splits(runs: int, pairs: int) -> Iterator[Split]:
     """Each split once: the indices of the baseline's runs and of the arm's."""
     for chosen in itertools.combinations(range(runs), 2 * pairs):
         for matched in _matchings(chosen):
@@ -88,8 +97,8 @@ def _matchings(items: tuple[int, ...]) -> Iterator[tuple[tuple[int, int], ...]]:
             yield ((first, other), *others)
 
 
-def _random_splits(runs: int, pairs: int, count: int, seed: int) -> Iterator[tuple[list[int], list[int]]]:
+def _random_splits(runs: int, pairs: int, count: int, seed: int) -> Iterator[Split]:
     rng = np.random.default_rng(seed)
     for _ in range(count):
         order = rng.permutation(runs)[: 2 * pairs].tolist()
-        yield order[:pairs], order[pairs:]
+        yield tuple(order[:pairs]), tuple(order[pairs:])

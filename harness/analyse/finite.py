@@ -52,3 +52,19 @@ def binomial_interval(successes: int, trials: int, confidence: float = 0.95) -> 
     low = float(special.betaincinv(successes, failures + 1, tail)) if successes else 0.0
     high = float(special.betaincinv(successes + 1, failures, 1 - tail)) if failures else 1.0
     return low, high
+
+
+def wilson_interval(successes: float, trials: int, confidence: float = 0.95) -> Interval:
+    """The score interval of a proportion (Wilson 1927, J. Am. Statist. Assoc. 22:209); (0, 1) for no trials.
+
+    It covers about `confidence` on average, `binomial_interval` at least that. `successes` need not be whole.
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"successes lie between 0 and the {trials} trials, got {successes}")
+    if trials == 0:
+        return 0.0, 1.0
+    z = float(special.ndtri(1 - (1 - level(confidence)) / 2))
+    rate, weight = successes / trials, z * z / trials
+    middle = rate + weight / 2
+    half = (weight * rate * (1 - rate) + (weight / 2) ** 2) ** 0.5
+    return max(0.0, (middle - half) / (1 + weight)), min(1.0, (middle + half) / (1 + weight))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,9 @@ class Noise:
 
 @dataclass(frozen=True)
 class CalibrationRecord:
-    """`false_positives` and `planted` say whether the procedure is silent where it should be, and speaks where not."""
+    """`false_positives` (of the paired t-test), `pipeline` (of the verdicts) and `planted` say whether the procedure is
+    silent where it should be, and speaks where not. `pipeline` is empty in calibrations from before it was measured.
+    """
 
     key: str
     scale: dict[str, Any]
@@ -48,6 +50,7 @@ class CalibrationRecord:
     false_positives: dict[str, Any]
     planted: dict[str, Any]
     seconds_per_run: float
+    pipeline: dict[str, Any] = field(default_factory=dict)  # as analyse/aa_studies.py: PipelineErrors
     schema_version: int = SCHEMA_VERSION
 
 

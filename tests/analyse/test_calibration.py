@@ -5,19 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.analyse.calibration import calibration_text, false_positives, forecast, noise
+from harness.analyse.aa_studies import pipeline_errors
+from harness.analyse.calibration import calibration_text, false_positives, forecast, noise, pipeline_lines
 from harness.analyse.statistics import smallest_effect
 from harness.records.calibration import CalibrationRecord
+from harness.records.example import example_run, example_study
 
 RNG = np.random.default_rng(0)
 VALUES = RNG.normal(1.6, 0.01, 16).tolist()
 TABLE = (RNG.normal(0, 0.01, (3, 1)) + RNG.normal(0, 0.001, (1, 3)) + RNG.normal(1.6, 0.0001, (3, 3))).tolist()
 
 
+ERRORS = false_positives(VALUES)
+
+
 def record(planted: list[float] | None) -> CalibrationRecord:
     found = noise("nats_per_byte", VALUES, TABLE, [[1.6, 1.6], [1.7, 1.7]], planted)
     told = {"found": True, "verdict": "worse", "mean_difference": 0.1, "ci95": [0.0, 0.2], "reason": "so"}
-    return CalibrationRecord("k", {}, [], "2026-11-02", [found], false_positives(VALUES), told, 25.0)
+    return CalibrationRecord("k", {}, [], "2026-11-02", [found], ERRORS, told, 25.0)
 
 
 def test_the_sources_are_told_apart() -> None:
@@ -44,8 +49,22 @@ def test_the_forecast_is_the_power_of_the_measured_spread() -> None:
 
 
 def test_false_positives_are_near_their_level() -> None:
-    found = false_positives(VALUES)
-    assert found["pairs"] == 8
-    assert 0.0 <= found["rate"] < 0.15
+    assert ERRORS["pairs"] == 8
+    assert 0.0 <= ERRORS["rate"] < 0.15
     assert "need 8 seeds" in false_positives(VALUES[:7])["reason"]
     assert "A/A splits of 8 pairs" in calibration_text(record(None))
+
+
+def test_what_few_seeds_cannot_show_is_said() -> None:
+    def told(seeds: int) -> str:
+        runs = [example_run("gpt2", seed, value) for seed, value in enumerate(VALUES[:seeds])]
+        found = pipeline_errors(example_study(seeds=range(seeds)), runs, most=20)
+        return "\n".join(pipeline_lines(found._asdict()))
+
+    assert "of 6 A/A studies of 2 pairs" in told(4)
+    assert "2 pairs have 6 splits, too few" in told(4)
+    assert "8 seeds have 840" in told(4)
+    assert "of 20 A/A studies of 4 pairs" in told(8)
+    assert "too few" not in told(8)
+    assert "share their runs; without that there are 1" in told(8)
+    assert pipeline_lines({}) == [], "a calibration from before it was measured"

@@ -1,4 +1,4 @@
-"""What the statistics refuse, and the exact interval of a proportion against statsmodels."""
+"""What the statistics refuse, and the intervals of a proportion against statsmodels."""
 
 from __future__ import annotations
 
@@ -43,3 +43,11 @@ def test_the_exact_interval_is_statsmodels(k: int, n: int) -> None:
     assert ours.binomial_interval(0, 0) == (0, 1)
     with pytest.raises(ValueError, match=f"between 0 and the {n} trials"):
         ours.binomial_interval(n + 1, n)
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 8), (3, 8), (8, 8), (17, 840), (0.05, 1)])
+def test_the_score_interval_is_statsmodels(k: float, n: int) -> None:
+    assert ours.wilson_interval(k, n) == pytest.approx(proportion_confint(k, n, method="wilson"), abs=1e-9)
+    assert ours.wilson_interval(0, 0) == (0, 1)
+    with pytest.raises(ValueError, match=f"between 0 and the {n} trials"):
+        ours.wilson_interval(n + 1, n)

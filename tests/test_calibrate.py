@@ -2,30 +2,107 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from collections.abc import Mapping
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from harness.ablate import main as ablate
-from harness.calibrate import main
+from harness.analyse.scores import SCORES
+from harness.calibrate import main, noise_of
+from harness.records.calibration import CalibrationRecord, Noise, read_calibration, write_calibration
+from harness.records.example import example_run, example_study
+from harness.records.record import StudyRun, to_json
+from harness.records.score import ScoreRecord, Value
+from harness.records.seal import seal
 from harness.records.store import RunStore
 
 
-@pytest.fixture
-def flags(tiny_flags: list[str]) -> list[str]:
-    """Without the flags that only studies have."""
-    return [flag for flag in tiny_flags if flag not in ("--score", "none")]
+def runs_with(arm: str, values: Mapping[int, float | None]) -> list[StudyRun]:
+    """Runs whose score `acc` is known; what they lose is something else. None for a value that is not defined."""
+    runs = []
+    for seed, value in values.items():
+        run = example_run(arm, seed, 1.6 + 0.01 * (seed % 7))
+        known = Value("acc", "accuracy", value, "share", "higher", reason="" if value is not None else "no items")
+        score = ScoreRecord(f"{arm} {seed}", {}, run.record.key, "made-up", "finished", "", [known])
+        runs.append(dataclasses.replace(run, scores=(score,)))
+    return runs
 
 
-def test_noise_planted_effect_and_forecast(
-    flags: list[str], tiny_flags: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def acc_of(
+    own: np.ndarray, planted: np.ndarray, init: np.ndarray, order: np.ndarray, again: float
+) -> tuple[Noise, list[Noise], dict[str, str]]:
+    """The noise of `acc` where init i and order j score init[i] + order[j], and a run done again `again` more."""
+    sources = [
+        run
+        for i in range(3)
+        for j in range(3)
+        if i != j
+        for run in runs_with(f"init {i}, order {j}", {i: float(init[i] + order[j])})
+    ]
+    sources += [run for s in (0, 1) for run in runs_with(f"again {s}", {s: float(own[s]) + again})]
+    arms = {"gpt2": own, "planted": planted}
+    runs = [run for arm, found in arms.items() for run in runs_with(arm, dict(enumerate(found.tolist())))]
+    study = example_study(("gpt2", "planted"), range(len(own)))
+    noise, absent = noise_of(study, runs, sources)
+    return noise[-1], noise, absent
+
+
+def test_noise_of_every_score_has_the_known_sources_and_pairing() -> None:
+    rng = np.random.default_rng(0)
+    init, order, shared = rng.normal(0, 0.03, 400), rng.normal(0, 0.01, 400), rng.normal(0, 1, (2, 400))
+    own = 0.5 + init + order
+    sd = 0.001**0.5  # of init and order together
+    planted = 0.4 + 0.8 * (own - 0.5) + 0.6 * sd * shared[0]  # correlation 0.8, and the same sd
+    acc, every, absent = acc_of(own, planted, init + 0.5, order, again=0.002)
+    assert [found.score for found in every] == [*SCORES, "acc"], "the losses first, then what the runs scored"
+    assert not absent
+    assert (acc.unit, acc.reason, len(acc.values)) == ("share", "", 400)
+    assert acc.sd == pytest.approx(sd, rel=0.1)
+    variances = {source: variance for source, variance, _, _ in acc.components}
+    assert variances["init"] == pytest.approx(np.var(init[:3], ddof=1)), "the table is additive, so this is exact"
+    assert variances["data order"] == pytest.approx(np.var(order[:3], ddof=1))
+    assert variances["residual"] == pytest.approx(0, abs=1e-12)
+    assert variances["hardware"] == pytest.approx(0.002**2 / 2), "two equal seeds that far apart"
+    assert acc.correlation_ci95 is not None
+    assert acc.gain is not None
+    assert acc.correlation_ci95[0] < 0.8 < acc.correlation_ci95[1]
+    assert acc.gain == pytest.approx(0.8, abs=0.05), "of equal sds the gain is the correlation"
+    assert acc.sd_difference == pytest.approx(sd * (2 * 0.2) ** 0.5, rel=0.1)
+
+
+def test_a_score_that_runs_lack_is_named() -> None:
+    runs = [run for arm in ("gpt2", "planted") for run in runs_with(arm, {0: 0.5, 1: None, 2: None, 3: None})]
+    noise, absent = noise_of(example_study(("gpt2", "planted")), runs, [])
+    assert [found.score for found in noise] == list(SCORES)
+    assert absent == {"accuracy": "no items"}
+
+
+def test_a_calibration_of_before_still_reads(tmp_path: Path) -> None:
+    old = Noise("nats_per_byte", "nats per byte", [1.6, 1.7], 0.07, 0.1, [["init", 0.1, 0.0, 0.2]], None, None)
+    record = CalibrationRecord("k", {}, [], "2026-11-02", [old], {"reason": "few"}, {"found": True}, 25.0)
+    body = to_json(record)
+    for name in ("pipeline", "absent"):
+        del body[name]
+    for name in ("correlation_ci95", "gain", "gain_ci95", "reason"):
+        del body["noise"][0][name]
+    path = write_calibration(tmp_path, record)
+    path.write_text(json.dumps(seal(body)), encoding="utf-8")
+    assert read_calibration(tmp_path, "k") == record
+
+
+def test_noise_planted_effect_and_forecast(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     scale = ["--steps", "120", "--seeds", "4"]
-    assert main([*flags, *scale, "--json"]) == 0
+    assert main([*tiny_flags, *scale, "--score", "position", "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     primary = record["noise"][0]
     assert primary["score"] == "nats_per_byte"
-    assert len(primary["values"]) == 4
+    assert [noise["score"] for noise in record["noise"]] == [*SCORES, "late_context_loss"]
+    assert {len(noise["values"]) for noise in record["noise"]} == {4}
+    assert {noise["reason"] for noise in record["noise"]} == {""}
     sources = {source: variance for source, variance, _, _ in primary["components"]}
     assert set(sources) == {"init", "data order", "residual", "total", "hardware"}
     assert sources["hardware"] == 0, "on a CPU the same seeds give the same bits"
@@ -42,17 +119,22 @@ def test_noise_planted_effect_and_forecast(
     assert "harness.calibrate" in capsys.readouterr().err, "another scale is not calibrated"
 
 
-def test_its_runs_are_those_of_a_study(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*flags, "--seeds", "4", "--json"]) == 0
+def test_its_runs_are_those_of_a_study(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*tiny_flags, "--seeds", "4", "--json"]) == 0
     capsys.readouterr()
-    out = flags[flags.index("--out") + 1]
+    out = tiny_flags[tiny_flags.index("--out") + 1]
     before = {record.key for record in RunStore(f"{out}/store")}
-    assert ablate(["norm=rms", *flags, "--seeds", "4", "--score", "none", "--json"]) == 0
+    assert ablate(["norm=rms", *tiny_flags, "--seeds", "4", "--json"]) == 0
     runs = json.loads(capsys.readouterr().out)["runs"]
     assert {run["reused"] for run in runs if run["arm"] == "gpt2"} == {True}
     assert {run["key"] for run in runs if run["arm"] == "gpt2"} <= before
 
 
-def test_too_few_seeds_is_one_sentence(flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*flags, "--seeds", "3"]) == 2
+def test_too_few_seeds_is_one_sentence(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*tiny_flags, "--seeds", "3"]) == 2
     assert "at least 4 seeds, got 3" in capsys.readouterr().err
+
+
+def test_a_measurement_is_refused(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*tiny_flags, "--seeds", "4", "--score", "position,speed"]) == 2
+    assert "--score speed measures the arms of a study side by side" in capsys.readouterr().err

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from harness.analyse.comparison import ALPHA, Comparison
-from harness.analyse.false_positives import false_positive_rate, number_of_splits
+from harness.analyse.false_positives import false_positive_rate
+from harness.analyse.finite import Interval
 from harness.analyse.pairing import pairing
 from harness.analyse.planning import cautious_sd, detectable, plan
-from harness.analyse.scores import PRIMARY, SCORES
+from harness.analyse.scores import Score
 from harness.analyse.statistics import mean_and_sd, paired_t
 from harness.analyse.text import count, duration, number, plain
 from harness.analyse.variance import crossed, within
@@ -22,33 +23,51 @@ FEWEST_PAIRS = 4
 
 
 def noise(
-    score: str,
-    values: Sequence[float],
-    table: Sequence[Sequence[float]],
+    score: Score,
+    values: Mapping[int, float],
+    table: Sequence[Sequence[float]] | None,
     again: Sequence[Sequence[float]],
-    planted: Sequence[float] | None,
+    planted: Mapping[int, float],
+    num_seeds: int,
 ) -> Noise:
     """The noise of one score.
 
     Args:
-        values: one a seed.
-        table: (init seeds, data seeds), the seeds' own runs on its diagonal.
+        values: by seed, of 2 seeds at least; `num_seeds` were planned.
+        table: (init seeds, data seeds), the seeds' own runs on its diagonal; None where a run lacks the score.
         again: pairs of runs with equal seeds.
-        planted: the planted arm's values on the same seeds, None where one is missing.
+        planted: the planted arm's values by seed; it is paired only where it has all the seeds of `values`.
     """
-    found = [*crossed(np.array(table)[:, :, None]), within(again, "hardware")]
-    paired = None if planted is None else pairing(values, planted)
-    differences = None if planted is None else [b - a for a, b in zip(values, planted, strict=True)]
+    own = list(values.values())
+    beside = [planted[seed] for seed in values] if planted.keys() == values.keys() else None
+    paired = None if beside is None else pairing(own, beside)
+    differences = None if beside is None else [b - a for a, b in zip(own, beside, strict=True)]
+    found = [] if table is None else list(crossed(np.array(table)[:, :, None]))
+    found += [within(again, "hardware")] if again else []
+    lacking = [
+        f"{num_seeds - len(own)} of {num_seeds} seeds have no value" if len(own) < num_seeds else "",
+        "a run of the crossed seeds has no value" if table is None else "",
+        "no run done again has a value" if not again else "",
+        "the planted arm lacks seeds" if beside is None else "",
+    ]
     return Noise(
-        score=score,
-        unit=SCORES[score].unit,
-        values=list(values),
-        sd=mean_and_sd(values)[1],
-        cautious_sd=cautious_sd(values),
+        score=score.name,
+        unit=score.unit,
+        values=own,
+        sd=mean_and_sd(own)[1],
+        cautious_sd=cautious_sd(own),
         components=[[c.source, c.variance, *c.ci95] for c in found],
         correlation=None if paired is None else paired.correlation,
         sd_difference=None if differences is None else mean_and_sd(differences)[1],
+        correlation_ci95=None if paired is None else _limits(paired.correlation_ci95),
+        gain=None if paired is None else paired.gain,
+        gain_ci95=None if paired is None else _limits(paired.gain_ci95),
+        reason="; ".join(reason for reason in lacking if reason),
     )
+
+
+def _limits(ci: Interval | None) -> list[float] | None:
+    return None if ci is None else list(ci)
 
 
 def false_positives(values: Sequence[float]) -> dict[str, Any]:
@@ -102,64 +121,3 @@ def forecast(
     rounds = -(-num_runs // workers)
     lines.append(f"about {duration(rounds * record.seconds_per_run)} for {count(num_runs, 'run')}")
     return lines
-
-
-def calibration_text(record: CalibrationRecord) -> str:
-    """The calibration as lines for the terminal."""
-    lines = []
-    for measured in record.noise:
-        lines.append(
-            f"{measured.score}: sd {number(measured.sd, 5)} over {count(len(measured.values), 'seed')} "
-            f"(80 % upper limit {number(measured.cautious_sd, 5)}) {measured.unit}"
-        )
-        for source, variance, low, high in measured.components:
-            limits = f"[{number(_root(low), 5)}, {number(_root(high), 5)}]"
-            lines.append(f"  {source:<12} sd {number(_root(variance), 5)} {limits}")
-        if measured.correlation is not None:
-            lines.append(
-                f"  paired with the planted arm: correlation {number(measured.correlation, 2)}, sd of the difference "
-                f"{number(measured.sd_difference, 5)}"
-            )
-    errs = record.false_positives
-    if errs["reason"]:
-        lines.append(f"false positives: {errs['reason']}")
-    else:
-        low, high = errs["disjoint_ci95"]
-        lines.append(
-            f"false positives at a level of {errs['level']:g}: {errs['positives']} of {errs['splits']} A/A splits of "
-            f"{errs['pairs']} pairs ({errs['rate']:.1%}); independent studies would leave [{low:.0%}, {high:.0%}] open"
-        )
-    lines += pipeline_lines(record.pipeline)
-    planted = record.planted
-    word = "was found" if planted["found"] else "WAS NOT FOUND"
-    lines.append(f"the planted effect {word}: {number(planted['mean_difference'])} ({planted['reason']})")
-    return "\n".join(lines)
-
-
-def pipeline_lines(errs: Mapping[str, Any]) -> list[str]:
-    """What the whole pipeline said of A/A studies, and how little few seeds can show of that."""
-    if not errs:
-        return []
-    (low, high), (least, most) = errs["wilson95"], errs["disjoint_wilson95"]
-    studies, words = errs["studies"], errs["words"]
-    lines = [
-        f"the whole pipeline, to the verdict: better or worse in {errs['wrong']} of {studies} A/A studies of "
-        f"{errs['pairs']} pairs ({errs['rate']:.1%}, Wilson 95 % [{low:.1%}, {high:.1%}]), "
-        f"equivalent in {words['equivalent'] / studies:.1%}",
-        f"  these share their runs; without that there are {errs['disjoint']}, which would leave "
-        f"[{least:.0%}, {most:.0%}] open",
-    ]
-    if errs["pairs"] < FEWEST_PAIRS:
-        lines.append(
-            f"  {errs['pairs']} pairs have {studies} splits, too few to tell a rate of {ALPHA:g} from none or from "
-            f"twice that; {2 * FEWEST_PAIRS} seeds have {number_of_splits(2 * FEWEST_PAIRS, FEWEST_PAIRS)}"
-        )
-    return lines
-
-
-def _root(variance: float | None) -> float | None:
-    return None if variance is None else max(0.0, variance) ** 0.5
-
-
-CALIBRATED = tuple(name for name in SCORES if name == PRIMARY or name == "bits_per_byte")
-"""Scores whose noise is kept."""

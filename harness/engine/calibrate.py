@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from harness.engine.study import Task
@@ -44,9 +44,20 @@ def source_tasks(first: Task) -> list[Task]:
     return [*crossed, *again]
 
 
-def crossed_values(diagonal: Sequence[float], values: dict[str, float]) -> list[list[float]]:
-    """(init seeds, data seeds) of a score; `diagonal` are the seeds' own runs."""
-    return [[diagonal[i] if i == j else values[f"init {i}, order {j}"] for j in range(CROSSED)] for i in range(CROSSED)]
+def crossed_values(diagonal: Mapping[int, float], values: Mapping[str, float]) -> list[list[float]] | None:
+    """(init seeds, data seeds) of a score, None where a run lacks it; `diagonal` are the seeds' own runs."""
+    names = {(i, j): f"init {i}, order {j}" for i in range(CROSSED) for j in range(CROSSED) if i != j}
+    found = {(i, i): diagonal[i] for i in range(CROSSED) if i in diagonal}
+    found |= {cell: values[name] for cell, name in names.items() if name in values}
+    if len(found) < CROSSED**2:
+        return None
+    return [[found[i, j] for j in range(CROSSED)] for i in range(CROSSED)]
+
+
+def rerun_values(own: Mapping[int, float], values: Mapping[str, float]) -> list[list[float]]:
+    """Pairs of runs with equal seeds, of those that have the score."""
+    again = {seed: values.get(f"again {seed}") for seed in range(RERUNS)}
+    return [[own[seed], value] for seed, value in again.items() if value is not None and seed in own]
 
 
 def scale_of(baseline: PlannedArm, recipe: Recipe, data_sha256: str) -> dict[str, Any]:

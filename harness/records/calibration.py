@@ -22,8 +22,9 @@ from variants.errors import UserError
 class Noise:
     """The spread of one score over runs of the baseline; in the score's unit.
 
-    `components` hold [source, variance, low, high]; `correlation` is that of paired arms and `sd_difference` the
-    spread of their differences, None where the planted arm did not finish.
+    `components` hold [source, variance, low, high], none of a source whose runs lack the score. `correlation` is that
+    of paired arms, `gain` the share of variance that pairing takes away (analyse/pairing.py) and `sd_difference` the
+    spread of their differences, None where the planted arm did not finish. `reason` is why anything is lacking.
     """
 
     score: str
@@ -34,6 +35,10 @@ class Noise:
     components: list[list[Any]]
     correlation: float | None
     sd_difference: float | None
+    correlation_ci95: list[float] | None = None
+    gain: float | None = None
+    gain_ci95: list[float] | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,11 +51,12 @@ class CalibrationRecord:
     scale: dict[str, Any]
     command: list[str]
     created: str
-    noise: list[Noise]  # the primary score first
+    noise: list[Noise]  # the primary score first, then every score of the runs
     false_positives: dict[str, Any]
     planted: dict[str, Any]
     seconds_per_run: float
     pipeline: dict[str, Any] = field(default_factory=dict)  # as analyse/aa_studies.py: PipelineErrors
+    absent: dict[str, str] = field(default_factory=dict)  # by title or name, scores that runs lack, and why
     schema_version: int = SCHEMA_VERSION
 
 

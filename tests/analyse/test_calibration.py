@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from harness.analyse.aa_studies import pipeline_errors
-from harness.analyse.calibration import calibration_text, false_positives, forecast, noise, pipeline_lines
+from harness.analyse.calibration import false_positives, forecast, noise
+from harness.analyse.calibration_text import calibration_text, noise_table, pipeline_lines
+from harness.analyse.scores import SCORES
 from harness.analyse.statistics import smallest_effect
 from harness.records.calibration import CalibrationRecord
 from harness.records.example import example_run, example_study
@@ -20,7 +22,9 @@ ERRORS = false_positives(VALUES)
 
 
 def record(planted: list[float] | None) -> CalibrationRecord:
-    found = noise("nats_per_byte", VALUES, TABLE, [[1.6, 1.6], [1.7, 1.7]], planted)
+    beside = {} if planted is None else dict(enumerate(planted))
+    again = [[1.6, 1.6], [1.7, 1.7]]
+    found = noise(SCORES["nats_per_byte"], dict(enumerate(VALUES)), TABLE, again, beside, len(VALUES))
     told = {"found": True, "verdict": "worse", "mean_difference": 0.1, "ci95": [0.0, 0.2], "reason": "so"}
     return CalibrationRecord("k", {}, [], "2026-11-02", [found], ERRORS, told, 25.0)
 
@@ -55,6 +59,25 @@ def test_false_positives_are_near_their_level() -> None:
     assert "A/A splits of 8 pairs" in calibration_text(record(None))
 
 
+def test_what_a_score_lacks_is_said_and_not_made_up() -> None:
+    some = noise(SCORES["perplexity"], {0: 5.0, 2: 5.2}, None, [], {0: 6.0}, 4)
+    assert some.components == []
+    assert (some.correlation, some.gain, some.sd_difference) == (None, None, None)
+    assert some.reason == (
+        "2 of 4 seeds have no value; a run of the crossed seeds has no value; no run done again has a value; "
+        "the planted arm lacks seeds"
+    )
+    head, row, why = noise_table([some])
+    assert row.split() == ["perplexity", "2", "0.14", *"--------", "per", "token"]
+    assert len(head) > row.index("per token") == head.index("unit")
+    assert some.reason in why
+    same = noise(
+        SCORES["perplexity"], dict.fromkeys(range(4), 5.0), [[5.0] * 3] * 3, [], dict.fromkeys(range(4), 5.0), 4
+    )
+    assert {variance for _, variance, _, _ in same.components} == {0.0}
+    assert same.correlation is None, "no spread, no correlation"
+
+
 def test_what_few_seeds_cannot_show_is_said() -> None:
     def told(seeds: int) -> str:
         runs = [example_run("gpt2", seed, value) for seed, value in enumerate(VALUES[:seeds])]
@@ -66,5 +89,5 @@ def test_what_few_seeds_cannot_show_is_said() -> None:
     assert "8 seeds have 840" in told(4)
     assert "of 20 A/A studies of 4 pairs" in told(8)
     assert "too few" not in told(8)
-    assert "share their runs; without that there are 1" in told(8)
+    assert "these share their runs; 1 independent study would leave" in told(8)
     assert pipeline_lines({}) == [], "a calibration from before it was measured"

@@ -90,7 +90,7 @@ def test_plans_of_fractions_and_presets_are_shown(tiny_flags: list[str], capsys:
         ([*PAIR, "--design", "factorial", "--fraction", "1/2"], "run them all"),
         ([*PAIR, "--design", "path", "--looks", "2,4"], "needs them all"),
         ([*PAIR, "--design", "factorial", "--screen", "2", "--seeds", "4"], "needs them all"),
-        ([*PAIR, "--design", "path", "--match", "all"], "needs them all"),
+        ([*PAIR, "--design", "path", "--match", "all"], "use --design joint or add-one"),
         ([*PAIR, "--design", "path", "--family", "dunnett"], "use max-t"),
         (["norm=rms", "--family", "max-t", "--seeds", "5"], "run 6 seeds"),
         (["norm=rms", "--looks", "2,4", "--family", "max-t"], "a rule of its own"),

@@ -6,6 +6,7 @@ check_variant("norm", "mine")
 
 from __future__ import annotations
 
+import copy
 import importlib.util
 import inspect
 import re
@@ -31,6 +32,9 @@ from variants.errors import UserError
 
 TOLERANCE = 1e-5
 """fp32 logits computed along two ways (cached or not, alone or in a batch) agree to this."""
+
+ROUNDING = 1e-12
+"""fp64 logits, which are about 1, whose sums were taken in another order; measured 1e-15."""
 
 
 def spec_of(slot: str, name: str, **options: Any) -> Spec:
@@ -61,7 +65,10 @@ def keeps_shape_and_dtype(slot: str, name: str) -> None:
 
 @torch.no_grad()
 def is_causal(slot: str, name: str) -> None:
-    """Changing token t leaves every logit before t as it was, to the bit."""
+    """Changing token t leaves every logit before t as it was: to the bit, or else to the rounding of fp64.
+
+    Where experts get other numbers of tokens, some CPUs' products round the same row otherwise. What leaks is larger.
+    """
     if sees_the_future(slot, name):
         return _must_be_refused(slot, name)
     model = Transformer(spec_of(slot, name), seed=0).eval()
@@ -69,7 +76,10 @@ def is_causal(slot: str, name: str) -> None:
     for t in (1, 8, 15):
         after = before.clone()
         after[:, t] = (after[:, t] + 1) % 31
-        assert torch.equal(model(before)[:, :t], model(after)[:, :t]), f"token {t} changes a logit before it"
+        if not torch.equal(model(before)[:, :t], model(after)[:, :t]):
+            exact = copy.deepcopy(model).double()
+            leak = (exact(before)[:, :t] - exact(after)[:, :t]).abs().max().item()
+            assert leak <= ROUNDING, f"token {t} changes a logit before it, by {leak:.0e}"
     return None
 
 

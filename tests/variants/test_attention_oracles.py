@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.variants.gptj import gptj_positions
 from variants import registry
 from variants.norm.rms import RMSNorm
 from variants.slots import Context, Shape
@@ -214,7 +215,8 @@ def test_interleaved_rope_is_gpt_js(turning: int) -> None:
     position = ("rope", {"layout": "interleaved", "partial": turning / 16})
     case = Case(("mha", {}), position, GPTJAttention(config, 0), projections("out_proj"), F32, n_heads=3, d_head=16)
     rows = torch.arange(T)[None].expand(2, -1)
-    case.check(lambda x: case.oracle(x, attention_mask=causal(F32), position_ids=rows)[0])
+    places = gptj_positions(config, rows, F32)
+    case.check(lambda x: case.oracle(x, attention_mask=causal(F32), **places)[0])
 
 
 @pytest.mark.parametrize("heads", [4, 6])

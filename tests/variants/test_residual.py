@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from tests.variants.gptj import gptj_positions
 from variants import registry
 from variants.slots import Shape
 
@@ -133,7 +134,7 @@ def gpt_neox() -> Oracle:
 def gptj() -> Oracle:
     config = tiny("gptj", "GPTJConfig", n_inner=20, rotary_dim=4, resid_pdrop=0.0, attn_pdrop=0.0)
     layer = transformers_class("gptj", "GPTJBlock")(config, layer_idx=0).double()
-    position = {"position_ids": torch.arange(TIME)[None]}
+    position = gptj_positions(config, torch.arange(TIME)[None], torch.float64)
     attention = lambda x: first(layer.attn(x, **position))  # noqa: E731
     return Oracle(layer, lambda x: first(layer(x, **position)), attention, layer.mlp, {"attention_norm": "ln_1"})
 

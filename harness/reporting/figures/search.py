@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import optuna
+from matplotlib import pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
@@ -88,7 +89,10 @@ def _drawn(name: str, draw: Callable[[], Axes]) -> str:
         figure = draw().get_figure()
         assert isinstance(figure, Figure)
         figure.set_size_inches(7.2, 4.2)
-        return svg_of(figure, name)
+        try:
+            return svg_of(figure, name)
+        finally:
+            pyplot.close(figure)  # optuna draws by pyplot, which keeps what is not closed
 
 
 def _distribution(dimension: DimensionRecord) -> BaseDistribution:

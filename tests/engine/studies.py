@@ -29,6 +29,11 @@ time.time_ns = lambda: int(time.time() * 1e9)
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc to find the workers")
 
 
+def listen() -> None:
+    """Ctrl-C is heard, also where the tests run in a shell's background, which ignores it for its children."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 class Study:
     """The command of a study, to be started, killed and started again."""
 
@@ -45,6 +50,7 @@ class Study:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=listen,
         )
 
     def finish(self) -> tuple[list[dict[str, object]], str]:

@@ -42,11 +42,15 @@ def _row(arm: str, runs: Sequence[StudyRun]) -> StabilityRow:
 
 
 def largest_rise(record: RunRecord) -> tuple[float | None, int]:
-    """(how far the curve rises above its lowest point so far, the step where it does), 0 for one that only falls."""
-    if len(record.curve) < 2:
+    """(how far the curve rises above its lowest point so far, the step where it does), 0 for one that only falls.
+
+    Up to where a run diverged: a loss that is no number is None in a record.
+    """
+    curve = [row for row in record.curve if row[2] is not None]
+    if len(curve) < 2:
         return None, 0
-    lowest, found = record.curve[0][2], (0.0, int(record.curve[0][0]))
-    for step, _, loss in record.curve[1:]:
+    lowest, found = curve[0][2], (0.0, int(curve[0][0]))
+    for step, _, loss in curve[1:]:
         found = max(found, (loss - lowest, int(step)), key=lambda at: at[0])
         lowest = min(lowest, loss)
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -11,9 +13,9 @@ from harness.records.example import example_run, example_study
 from harness.records.record import StudyRun
 
 
-def trained(arm: str, seed: int, losses: list[float], diverged: bool = False) -> StudyRun:
+def trained(arm: str, seed: int, losses: Sequence[float | None], diverged: bool = False) -> StudyRun:
     run = example_run(arm, seed, None if diverged else 1.65, "diverged" if diverged else "finished")
-    curve = [[10.0 * i, 1e9 * i, loss] for i, loss in enumerate(losses, start=1)]
+    curve: Any = [[10.0 * i, 1e9 * i, loss] for i, loss in enumerate(losses, start=1)]
     return dataclasses.replace(run, record=dataclasses.replace(run.record, curve=curve))
 
 
@@ -22,6 +24,8 @@ def test_a_rise_is_above_the_lowest_point_before_it() -> None:
     assert largest_rise(trained("a", 0, [3.0, 2.0, 2.25, 2.5]).record) == (pytest.approx(0.5), 40), "not from one point"
     assert largest_rise(trained("a", 0, [3.0, 2.0, 1.0]).record)[0] == 0
     assert largest_rise(trained("a", 0, [3.0]).record)[0] is None
+    assert largest_rise(trained("a", 0, [3.0, 3.5, None], diverged=True).record) == (0.5, 20), "up to the NaN"
+    assert largest_rise(trained("a", 0, [None], diverged=True).record)[0] is None
 
 
 def test_an_arm_over_its_runs() -> None:

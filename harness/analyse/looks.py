@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from harness.analyse import sequential
-from harness.analyse.comparison import ALPHA, Comparison, compare
+from harness.analyse.comparison import ALPHA, Comparison, Verdict, compare
 from harness.analyse.outcomes import outcomes
 from harness.analyse.scores import PRIMARY
 from harness.analyse.screening import compare_screened, screening_seeds, wanted_by_screen
@@ -89,7 +89,11 @@ def _decided(found: Comparison, looks: Sequence[int], index: int, alpha: float) 
     differences = [after - before for _, before, after in found.pairs]
     decision = sequential.decide(differences, looks, found.margin, alpha)
     better = (decision.mean < 0) == (found.direction == "lower")
-    words = {"equivalent": "equivalent", "different": "better" if better else "worse", "inconclusive": "inconclusive"}
+    words: dict[str, Verdict] = {
+        "equivalent": "equivalent",
+        "different": "better" if better else "worse",
+        "inconclusive": "inconclusive",
+    }
     return dataclasses.replace(
         found,
         ci95=decision.ci,
@@ -97,7 +101,7 @@ def _decided(found: Comparison, looks: Sequence[int], index: int, alpha: float) 
         p_adjusted=None,
         p_equivalence=None,
         p_equivalence_adjusted=None,
-        verdict=words.get(decision.word),  # pyright: ignore[reportArgumentType]
+        verdict=words.get(decision.word),
         reason=_reason(found, decision, looks, index),
     )
 

@@ -120,6 +120,12 @@ def add_study_flags(parser: argparse.ArgumentParser, matches: Sequence[str] = MA
     Args:
         matches: what `--match` takes.
     """
+    _add_data_flags(parser)
+    _add_budget_flags(parser, matches)
+    _add_verdict_flags(parser)
+
+
+def _add_data_flags(parser: argparse.ArgumentParser) -> None:
     data = parser.add_argument_group("data")
     data.add_argument(
         "--data",
@@ -131,6 +137,8 @@ def add_study_flags(parser: argparse.ArgumentParser, matches: Sequence[str] = MA
     )
     data.add_argument("--tokenizer", default="bytes", metavar="bytes|bpe:VOCAB", help="default %(default)s")
 
+
+def _add_budget_flags(parser: argparse.ArgumentParser, matches: Sequence[str]) -> None:
     budget = parser.add_argument_group("budget")
     length = budget.add_mutually_exclusive_group()
     length.add_argument(
@@ -161,7 +169,6 @@ def add_study_flags(parser: argparse.ArgumentParser, matches: Sequence[str] = MA
         metavar="N",
         help="tokens in a training step, a multiple of --seq-len; default %(default)s",
     )
-
     budget.add_argument(
         "--schedule",
         default=recipe.schedule,
@@ -170,6 +177,8 @@ def add_study_flags(parser: argparse.ArgumentParser, matches: Sequence[str] = MA
         "the runs of --budgets share a trunk. default %(default)s",
     )
 
+
+def _add_verdict_flags(parser: argparse.ArgumentParser) -> None:
     verdict = parser.add_argument_group("verdict")
     verdict.add_argument(
         "--seeds",

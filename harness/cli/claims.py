@@ -9,16 +9,12 @@ import argparse
 import dataclasses
 import datetime
 import math
-import platform
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from harness.analyse.claims import ClaimResult, claim_line, results, tally
 from harness.analyse.text import count, duration, listing
@@ -29,8 +25,8 @@ from harness.data.dataset import TokenizedData
 from harness.engine.claim_checks import require_checks, run_checks
 from harness.engine.claim_runs import PlannedClaim, Setting, arm_facts, finished, in_order, merged, plan_claim, run_rows
 from harness.engine.claim_timings import Bench, setting_at, time_claim
+from harness.engine.environment import environment
 from harness.engine.event import Event
-from harness.engine.identity import code_digest
 from harness.engine.job import Job
 from harness.engine.study import Task, progress
 from harness.plan.match import plan_baseline
@@ -51,7 +47,7 @@ from harness.spec.presets import preset
 from harness.spec.recipe import Recipe
 from harness.spec.sizes import resize
 from harness.spec.tokens import Arm
-from harness.train.device import choose_device, device_class
+from harness.train.device import choose_device
 from variants.errors import UserError, nearest
 
 BASELINE = "gpt2"
@@ -293,7 +289,6 @@ def ledger_record(
     first = plan_baseline(
         Arm(BASELINE, setting.spec), setting.recipe.tokens_per_step, budget=setting.budget, num_steps=setting.num_steps
     )
-    device = choose_device(args.device)
     return LedgerRecord(
         command=list(argv),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -311,15 +306,7 @@ def ledger_record(
             "train_tokens": len(data.train),
             "validation_tokens": len(data.validation),
         },
-        environment={
-            "python": sys.version.split()[0],
-            "torch": torch.__version__,
-            "platform": platform.platform(),
-            "device": device_class(device),
-            "hardware": device_name(device),
-            "step": "eager",
-            "code": code_digest(setting.spec)[:16],
-        },
+        environment=environment(setting.spec, args.device, hardware=device_name(choose_device(args.device))),
         family=[list(member) for member in Family.of(declared).members],
     )
 

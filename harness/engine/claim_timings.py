@@ -4,9 +4,7 @@ the arms, the device, torch or the code that measures change.
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -16,11 +14,11 @@ from typing import Any
 import torch
 
 from harness.data.dataset import TokenizedData
+from harness.engine.attempt import attempt
 from harness.engine.claim_runs import PlannedClaim, Setting, planned_arm
 from harness.engine.identity import ROOT, files_digest
-from harness.engine.measurements import TEXT_TOKENS, one_thread
+from harness.engine.measurements import TEXT_TOKENS
 from harness.records.claim import Question, Timing
-from harness.records.score import Measurement
 from harness.records.store import RunStore
 from harness.score.load import load_run
 from harness.score.throughput.arm import Settings
@@ -112,25 +110,8 @@ def _time(planned: PlannedClaim, timing: Timing, bench: Bench, keys: Mapping[str
 
 
 def _measured(name: str, identity: dict[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """A measurement as plain data; one that fails, for whatever reason a variant or a compiler has, says so."""
-    started, detail = time.perf_counter(), {}
-    try:
-        with one_thread():
-            detail = make()
-        status, reason = "finished", ""
-    except UserError as error:
-        status, reason = "failed", str(error)
-    except Exception as error:
-        status, reason = "failed", f"{type(error).__name__}: {error}"
-    made = Measurement(
-        name,
-        identity,
-        status,
-        reason,
-        detail,
-        round(time.perf_counter() - started, 3),
-        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    )
+    """A measurement as plain data, under its name in the evidence."""
+    made = attempt(name, identity, make)
     return {key: getattr(made, key) for key in ("identity", "status", "reason", "detail", "seconds", "created")}
 
 

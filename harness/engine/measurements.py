@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import hashlib
-import time
-import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.data.dataset import TokenizedData
+from harness.engine.attempt import attempt
 from harness.engine.identity import ROOT, files_digest
 from harness.plan.match import PlannedArm
 from harness.records.record import StudyRun
@@ -130,32 +128,10 @@ def measure_study(names: Sequence[str], subject: Subject, say: Callable[[str], N
         identity = _identity(name, measurer, subject)
         known = present.get(measurer.record)
         if known is None or known.identity != identity or known.status == "failed":
-            present[measurer.record] = _measure(measurer, identity, subject, say)
+            make = partial(measurer.measure, subject, say)
+            present[measurer.record] = attempt(measurer.record, identity, make)
             write_measurement(subject.folder, present[measurer.record])
     return list(present.values())
-
-
-def _measure(measurer: Measurer, identity: dict[str, Any], subject: Subject, say: Callable[[str], None]) -> Measurement:
-    started = time.perf_counter()
-    detail: dict[str, Any] = {}
-    try:
-        with one_thread():
-            detail = measurer.measure(subject, say)
-        status, reason = "finished", ""
-    except UserError as error:
-        status, reason = "failed", str(error)
-    except Exception as error:  # a variant may raise here what it does not in training; the study stands
-        traceback.print_exc()
-        status, reason = "failed", f"{type(error).__name__}: {error}"
-    return Measurement(
-        name=measurer.record,
-        identity=identity,
-        status=status,
-        reason=reason,
-        detail=detail,
-        seconds=round(time.perf_counter() - started, 3),
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-    )
 
 
 def _identity(name: str, measurer: Measurer, subject: Subject) -> dict[str, Any]:
@@ -171,14 +147,3 @@ def _identity(name: str, measurer: Measurer, subject: Subject) -> dict[str, Any]
         "torch": torch.__version__,
         "code": files_digest(files),
     }
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """As a training process has."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

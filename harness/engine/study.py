@@ -6,18 +6,14 @@ import datetime
 import hashlib
 import json
 import math
-import platform
 import re
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from harness.data.dataset import TokenizedData
-from harness.engine.identity import code_digest
+from harness.engine.environment import data_facts, environment
 from harness.engine.job import Job
 from harness.engine.scoring import ScoreRequest, known_scores, missing_scores
 from harness.plan.audit import audit
@@ -26,8 +22,7 @@ from harness.plan.study import Plan
 from harness.records.record import ArmRecord, StudyRecord, StudyRun
 from harness.records.registration import register
 from harness.records.store import RunStore
-from harness.train.compile import StepKind, step_class
-from harness.train.device import choose_device, device_class
+from harness.train.compile import StepKind
 from harness.train.optimizer import parameter_groups
 from harness.train.parallel import Parallel
 
@@ -211,24 +206,10 @@ def study_record(
         margin=margin,
         seeds=list(seeds),
         recipe=plan.recipe.to_json(),
-        data={
-            "name": data.name,
-            "sha256": data.corpus_sha256,
-            "tokenizer": data.tokenizer,
-            "vocab_size": data.vocab_size,
-            "train_tokens": len(data.train),
-            "validation_tokens": len(data.validation),
-            "validation_bytes": data.validation_bytes,
-        },
-        environment={
-            "python": sys.version.split()[0],
-            "torch": torch.__version__,
-            "platform": platform.platform(),
-            "device": device_class(choose_device(device)),
-            "step": step_class(step, choose_device(device).type),
-            **({} if parallel is None else {"parallel": str(parallel)}),
-            "code": code_digest(plan.baseline.ledger.spec)[:16],
-        },
+        data=data_facts(data),
+        environment=environment(
+            plan.baseline.ledger.spec, device, step, **({} if parallel is None else {"parallel": str(parallel)})
+        ),
         arms=arms,
         registration=register(
             baseline=plan.baseline.name,

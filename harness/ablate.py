@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from harness.cli import show
@@ -40,16 +41,20 @@ from harness.cli.prepare import (
     plan_for,
     prepare_data,
 )
-from harness.cli.regimes import declare_regimes, planned_by_time, run_regimes
+from harness.cli.regimes import Regimes, declare_regimes, planned_by_time, run_regimes
 from harness.cli.run import LOG, Place, run_study
-from harness.cli.tune import add_tuning_flags, declared, run_tuned, tuning_of
+from harness.cli.tune import Tuning, add_tuning_flags, declared, run_tuned, tuning_of
+from harness.data.dataset import TokenizedData
 from harness.engine.calibrate import scale_of
-from harness.engine.choose_scores import choose_scores
+from harness.engine.choose_scores import ChosenScores, choose_scores
 from harness.engine.job import data_folder
 from harness.engine.study import study_record
 from harness.plan.match import MATCHES
+from harness.plan.study import Plan
 from harness.records.calibration import read_calibration, scale_key
+from harness.records.record import StudyRecord
 from harness.reporting.section import Material
+from harness.train.compile import StepChoice
 from harness.train.device import choose_device
 
 
@@ -93,6 +98,43 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     if is_ladder_asked(args):
         return climb_ladder(args, argv)
     started = time.monotonic()
+    decided = decide(args, argv)
+    study, folder = decided.study, decided.place.out / decided.study.name
+    print(f"{show.plan_text(study)}\n{decided.step.step} steps: {decided.step.reason}", file=sys.stderr)
+    plan, place = decided.plan, decided.place
+    known = read_calibration(place.store, scale_key(scale_of(plan.baseline, plan.recipe, decided.data.sha256)))
+    print(show.forecast_text(known, study, place.num_workers, args.effect, args.power), file=sys.stderr)
+    if args.dry_run:
+        material = Material(study, [], [])
+    else:
+        material = carry_out(decided)
+        text = show.verdict_text(material, folder, time.monotonic() - started)
+        print(text, file=sys.stderr if args.json else sys.stdout)
+    if args.json:
+        print(json.dumps(show.document(material, folder), indent=1))
+    return 0
+
+
+@dataclass(frozen=True)
+class Decided:
+    """Everything that is settled before the first run of a study. `regimes` and `tuning` where they were asked for."""
+
+    study: StudyRecord
+    plan: Plan
+    data: TokenizedData
+    scores: ChosenScores
+    place: Place
+    step: StepChoice
+    regimes: Regimes | None
+    tuning: Tuning | None
+
+
+def decide(args: argparse.Namespace, argv: Sequence[str]) -> Decided:
+    """What the flags ask for, checked and registered; bad input leaves nothing behind.
+
+    Raises:
+        UserError: a flag is wrong, does not go with another, or an arm cannot be matched.
+    """
     place = Place.of(args)
     choose_device(args.device)
     args.baseline = baseline_name(args)
@@ -127,28 +169,22 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
             screen=args.screen,
             also=[*(["all regimes"] if args.match == "all" else []), *(tuning.decided if tuning else [])],
         )
-        folder = place.out / study.name
         study, regimes = dataclasses.replace(study, timing=timing), None
         if args.match == "all":
             study, regimes = declare_regimes(study, plan, data, scores, place)
         if tuning is not None:
             study = declared(study, tuning)
-    print(f"{show.plan_text(study)}\n{step.step} steps: {step.reason}", file=sys.stderr)
-    known = read_calibration(place.store, scale_key(scale_of(plan.baseline, plan.recipe, data.sha256)))
-    print(show.forecast_text(known, study, place.num_workers, args.effect, args.power), file=sys.stderr)
-    if args.dry_run:
-        material = Material(study, [], [])
-    else:
-        material = run_study(study, plan, data, scores, place)
-        if regimes is not None:
-            material = run_regimes(material, regimes, data, scores, place)
-        if tuning is not None:
-            material = run_tuned(material, plan, tuning, data, scores, place)
-        text = show.verdict_text(material, folder, time.monotonic() - started)
-        print(text, file=sys.stderr if args.json else sys.stdout)
-    if args.json:
-        print(json.dumps(show.document(material, folder), indent=1))
-    return 0
+    return Decided(study, plan, data, scores, place, step, regimes, tuning)
+
+
+def carry_out(d: Decided) -> Material:
+    """Train and score what the store does not have: the study, its other regimes, its tuned arms."""
+    material = run_study(d.study, d.plan, d.data, d.scores, d.place)
+    if d.regimes is not None:
+        material = run_regimes(material, d.regimes, d.data, d.scores, d.place)
+    if d.tuning is not None:
+        material = run_tuned(material, d.plan, d.tuning, d.data, d.scores, d.place)
+    return material
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from variants import registry
 from variants.errors import UserError
+from variants.norm._unfused import rms_norm
 
 SIZE = 33  # not a multiple of 16, so that rounding up in prms shows
 
@@ -170,6 +171,20 @@ def test_rms_is_that_of_llama(spread: float) -> None:
     theirs = foreign("transformers.models.llama.modeling_llama", "LlamaRMSNorm", SIZE, eps=1e-6)
     copy(ours, theirs, {"weight": "weight"})
     assert_same(ours, theirs, {"weight": "weight"}, spread)
+
+
+@SPREADS
+def test_rms_of_much_is_that_of_llama(spread: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way that pays from some size on; here from the first element."""
+    monkeypatch.setattr("variants.norm._unfused.FEWEST", 0)
+    test_rms_is_that_of_llama(spread)
+
+
+def test_rms_of_much_differentiates_what_it_computes() -> None:
+    x, weight = draw(2, 3, SIZE), draw(SIZE, mean=1.0)
+    assert torch.autograd.gradcheck(lambda x, weight: rms_norm(x, weight, 1e-6), (x, weight))
+    turned = draw(SIZE, 5).T  # not contiguous
+    torch.testing.assert_close(rms_norm(turned, weight, 1e-6), F.rms_norm(turned, (SIZE,), weight, 1e-6))
 
 
 @SPREADS

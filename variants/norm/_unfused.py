@@ -17,6 +17,15 @@ from torch.autograd.function import once_differentiable
 EXACT = (torch.float32, torch.float64)
 """Types whose statistics need no wider one."""
 
+FEWEST = 2**17
+"""Elements from which it pays: below, the calls through Python cost more than the passes over memory that they spare.
+Measured in whole training steps, docs/performance.md."""
+
+
+def pays(x: Tensor, weight: Tensor) -> bool:
+    """Whether `rms_norm` below is the quicker way to train on `x`."""
+    return x.device.type == "cpu" and x.requires_grad and x.numel() >= FEWEST and x.dtype == weight.dtype in EXACT
+
 
 def rms_norm(x: Float[Tensor, "... size"], weight: Float[Tensor, " size"], eps: float) -> Float[Tensor, "... size"]:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension, of a type in `EXACT`."""

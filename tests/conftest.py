@@ -17,6 +17,15 @@ import harness.testing.typecheck  # noqa: F401 - the import hook of pyproject.to
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch loads: with more, workers and tests fight over the cores
 
+MOST_PROCESSES = 4
+"""Of a whole run of the tests. Each takes about 1 GB, and a study that it trains has two workers. Assumption."""
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Folders of tests go to a process a core, a file at a time; files that are named, and benchmarks, stay in one."""
+    alone = all(".py" in argument for argument in config.args) or config.getoption("benchmark_only")
+    return 0 if alone else min(os.cpu_count() or 1, MOST_PROCESSES)
+
 
 @pytest.fixture
 def small_text(tmp_path: Path) -> Path:

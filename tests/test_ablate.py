@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,8 @@ from harness.ablate import main
 from harness.engine import timing
 from harness.records.study import read_study
 from harness.report import main as rebuild
+from tests.clone import clone_with
+from variants import registry
 
 
 def test_one_arm_end_to_end(tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -208,8 +211,6 @@ def test_unwritable_out(tiny_flags: list[str], tmp_path: Path, capsys: pytest.Ca
 
 
 def test_list_shows_every_variant(capsys: pytest.CaptureFixture[str]) -> None:
-    from variants import registry
-
     assert main(["--list"]) == 0
     shown = capsys.readouterr().out
     for slot in registry.SLOTS:
@@ -217,22 +218,20 @@ def test_list_shows_every_variant(capsys: pytest.CaptureFixture[str]) -> None:
             assert f"{slot}={name}" in shown
 
 
-def test_a_variant_file_dropped_in_is_found(
-    tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_variant_file_dropped_in_is_found(tiny_flags: list[str], tmp_path: Path) -> None:
     """A throwaway norm, one file and nothing else, trains through the command and keeps the contract."""
-    from harness.testing.contract import check_variant
-    from variants import registry
+    source = registry.source("norm", "rms").read_text().replace('"rms"', '"throwaway"')
+    clone = clone_with(tmp_path / "clone", "norm", {"throwaway": source})
 
-    name = f"throwaway_{os.getpid()}"
-    path = registry.source("norm", "rms").with_name(f"{name}.py")
-    path.write_text(registry.source("norm", "rms").read_text().replace('"rms"', f'"{name}"'))
-    try:
-        assert main([f"norm={name}", "--json", *tiny_flags]) == 0
-        result = json.loads(capsys.readouterr().out)
-        assert {run["status"] for run in result["runs"]} == {"finished"}
-        assert main(["--list"]) == 0
-        assert f"norm={name}" in capsys.readouterr().out
-        check_variant("norm", name)
-    finally:
-        path.unlink()
+    def said(*command: str) -> str:
+        return subprocess.run(
+            [sys.executable, *command], cwd=clone, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    result = json.loads(said("-m", "harness.ablate", "norm=throwaway", "--json", *tiny_flags))
+    assert {run["status"] for run in result["runs"]} == {"finished"}
+    code = (
+        "from harness.ablate import main; from harness.testing.contract import check_variant;"
+        "main(['--list']); check_variant('norm', 'throwaway')"
+    )
+    assert "norm=throwaway" in said("-c", code)

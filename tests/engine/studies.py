@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.clone import ROOT
+
 SIZE = ["--size", "1x16", "--heads", "2", "--seq-len", "16", "--tokens-per-step", "64", "--device", "cpu"]
 COMPARED = ("arm", "seed", "status", "key", "weights_sha256", "curve_sha256", "scores")
 
@@ -37,15 +38,15 @@ def listen() -> None:
 class Study:
     """The command of a study, to be started, killed and started again."""
 
-    def __init__(self, tokens: Sequence[str], text: Path, out: Path, **environment: str) -> None:
+    def __init__(self, tokens: Sequence[str], text: Path, out: Path, clone: Path = ROOT, /, **environment: str) -> None:
         more = ["--data", str(text), "--out", str(out), "--workers", "2", "--checkpoint-seconds", "0.2", "--json"]
         self.command = [sys.executable, "-m", "harness.ablate", *tokens, *SIZE, *more]
-        self.out, self.environment = out, {**os.environ, **environment}
+        self.out, self.clone, self.environment = out, clone, {**os.environ, **environment}
 
     def start(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
             self.command,
-            cwd=ROOT,
+            cwd=self.clone,
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.clone import clone_with
 from tests.engine.studies import Study, children, jumping_clock, kill, listeners, needs_proc, send
-from variants import registry
 
 TOKENS = ["norm=rms", "--steps", "1000", "--seeds", "1", "--score", "none"]
 Runs = list[dict[str, object]]
@@ -129,7 +129,7 @@ from torch import nn
 from torch.nn import functional as F
 from variants.registry import register
 
-@register("activation", "{name}")
+@register("activation", "counted")
 class Counted(nn.Module):
     """Counted: relu that leaves a byte for each training step. 2026."""
 
@@ -147,20 +147,15 @@ class Counted(nn.Module):
 @needs_proc
 def test_two_studies_share_a_store_and_train_no_run_twice(text: Path, tmp_path: Path) -> None:
     """An arm leaves a byte for every training step."""
-    name = "counted_for_a_test"
-    path = registry.source("activation", "gelu").with_name(f"{name}.py")
-    path.write_text(COUNTED.format(name=name))
-    try:
-        tokens = [f"activation={name}", "--steps", "400", "--seeds", "2", "--score", "none"]
-        count = tmp_path / "count"
-        count.touch()
-        studies = [
-            Study([*tokens, "--store", str(tmp_path / "store"), *more], text, tmp_path / out, COUNTED=str(count))
-            for out, more in (("one", []), ("two", ["--margin", "0.02"]))
-        ]
-        (one, said), (two, also_said) = [s.end_of(p) for s, p in [(study, study.start()) for study in studies]]
-    finally:
-        path.unlink()
+    clone = clone_with(tmp_path / "clone", "activation", {"counted": COUNTED})
+    tokens = ["activation=counted", "--steps", "400", "--seeds", "2", "--score", "none"]
+    count = tmp_path / "count"
+    count.touch()
+    studies = [
+        Study([*tokens, "--store", str(tmp_path / "store"), *more], text, tmp_path / out, clone, COUNTED=str(count))
+        for out, more in (("one", []), ("two", ["--margin", "0.02"]))
+    ]
+    (one, said), (two, also_said) = [s.end_of(p) for s, p in [(study, study.start()) for study in studies]]
     assert one == two
     assert [run["status"] for run in one] == ["finished"] * 4
     assert count.stat().st_size == 2 * 400  # the runs of the counted arm

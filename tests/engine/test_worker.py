@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
+import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,9 @@ from harness.ablate import main
 from harness.engine.event import Event
 from harness.engine.local import LocalEngine
 from harness.engine.patience import Patience
-from harness.spec.spec import Choice
-from tests.engine.tiny_jobs import bits, tiny_jobs
-from variants import registry
+from tests.clone import clone_with
+from tests.engine.studies import children, needs_proc, send
+from tests.engine.tiny_jobs import bits, local_bits, tiny_jobs
 
 VARIANT = '''
 import os, signal, sys, time
@@ -63,71 +64,61 @@ ARMS = {
 }
 
 
-@contextlib.contextmanager
-def variants(bodies: dict[str, str]) -> Iterator[None]:
-    """Activations made of these bodies, for a while."""
-    paths = []
-    try:
-        for name, body in bodies.items():
-            paths.append(registry.source("activation", "gelu").with_name(f"{name}.py"))
-            paths[-1].write_text(VARIANT.format(name=name, body=body))
-        yield
-    finally:
-        for path in paths:
-            path.unlink(missing_ok=True)
-
-
-def test_a_failing_arm_does_not_stop_the_study(
-    tiny_flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_failing_arm_does_not_stop_the_study(tiny_flags: list[str], tmp_path: Path) -> None:
     """Errors, memory that is not there, the kernel's out-of-memory killer, a loss that is NaN, stray output."""
-    arms = {f"{name}_for_a_test": arm for name, arm in ARMS.items()}
-    with variants({name: body for name, (body, _, _) in arms.items()}):
-        command = [f"activation={','.join(arms)},relu", *tiny_flags, "--seeds", "1", "--score", "none", "--json"]
-        assert main(command) == 0
-    printed = capsys.readouterr()
-    result = json.loads(printed.out)
+    files = {name: VARIANT.format(name=name, body=body) for name, (body, _, _) in ARMS.items()}
+    clone = clone_with(tmp_path / "clone", "activation", files)
+    words = [f"activation={','.join(ARMS)},relu", *tiny_flags, "--seeds", "1", "--score", "none", "--json"]
+    command = [sys.executable, "-m", "harness.ablate", *words]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True)
+    result = json.loads(done.stdout)
     found = {run["arm"]: run for run in result["runs"]}
     assert {name for name in found if found[name]["status"] == "finished"} > {"gpt2", "activation=relu"}
-    for name, (_, status, reason) in arms.items():
+    for name, (_, status, reason) in ARMS.items():
         run = found[f"activation={name}"]
         assert (run["status"], reason in run["reason"]) == (status, True), run
         if status != "finished":
-            assert f"activation={name} seed 0 {status}: " in printed.err
+            assert f"activation={name} seed 0 {status}: " in done.stderr
     verdicts = {c["arm"]: c["verdict"] for c in result["comparisons"]}
     assert set(verdicts.values()) <= {None, "inconclusive"}
     assert "noise" in next(tmp_path.glob("out/*/workers.log")).read_text()
 
 
-def test_a_run_that_hung_goes_on_where_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    marker = tmp_path / "hung"
-    monkeypatch.setenv("MARKER", str(marker))
-    body = (
-        "if self.calls > 210 and not Path(os.environ['MARKER']).exists():"
-        " Path(os.environ['MARKER']).touch(); time.sleep(3600)"
-    )
+class Freezer:
+    """Listens to a study of one worker and stops that worker once, when it has written a checkpoint."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.frozen = False
+
+    def hear(self, event: Event) -> None:
+        self.events.append(event)
+        if event.kind == "progress" and event.step >= 100 and not self.frozen:
+            self.frozen = True
+            assert [send(pid, signal.SIGSTOP) for pid in workers()] == [True]
+
+
+def workers() -> list[int]:
+    """The worker processes of this one."""
+    own = children(os.getpid())
+    return [pid for pid in own if b"harness.engine.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+@needs_proc
+def test_a_run_that_hung_goes_on_where_it_was(tmp_path: Path) -> None:
+    """A worker that is stopped says nothing and hears no SIGTERM, as one that hangs in the kernel."""
     patience = Patience(first=300.0, least=2.0, multiple=10.0)
-    found = []
-    with variants({"hangs_for_a_test": body}):
-        for folder in ("hung", "not"):
-            (tmp_path / f"{folder}-study").mkdir()
-            (job,) = tiny_jobs(tmp_path / f"{folder}-study", 1, 400)
-            job = dataclasses.replace(
-                job, spec=job.spec.replace(activation=Choice("hangs_for_a_test")), checkpoint_seconds=0.001
-            )
-            events: list[Event] = []
-            LocalEngine(1, tmp_path / "workers.log", patience).run([job], events.append)
-            found.append((bits([job]), [e.reason for e in events if e.kind == "note"], events))
-    (hung, notes, events), (whole, no_notes, _) = found
-    assert hung == whole
-    assert hung[0][0] == "finished"
-    assert no_notes == []
-    assert len(notes) == 1
-    assert "made no progress for" in notes[0]
-    assert notes[0].endswith("was killed after step 200")
-    steps = [event.step for event in events if event.kind == "progress"]
-    assert sorted(set(steps)) == list(range(50, 401, 50))
-    assert len(steps) <= 8 + 1, "it went on from a checkpoint, and not from the beginning"
+    (job,) = tiny_jobs(tmp_path, 1, 1000)
+    job = dataclasses.replace(job, checkpoint_seconds=0.001)
+    freezer = Freezer()
+    LocalEngine(1, tmp_path / "workers.log", patience).run([job], freezer.hear)
+    assert bits([job]) == local_bits(1, 1000)
+    (note,) = [event.reason for event in freezer.events if event.kind == "note"]
+    assert "made no progress for" in note
+    assert "was killed after step" in note
+    steps = [event.step for event in freezer.events if event.kind == "progress"]
+    assert sorted(set(steps)) == list(range(50, 1001, 50))
+    assert steps.count(50) == 1, "it went on from a checkpoint, and not from the beginning"
 
 
 @pytest.fixture

@@ -6,18 +6,18 @@ the model (`model.d_head=16:64`). An option that the chosen variant does not hav
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_type_hints
 
-from harness.spec.recipe import Recipe
+from harness.spec.recipe import OF_WSD, Recipe
 from harness.spec.spec import MODEL_OPTIONS, Spec
 from variants import registry
 from variants.errors import UserError, nearest
 
-RECIPE = {f.name: get_type_hints(Recipe)[f.name] for f in dataclasses.fields(Recipe) if f.name != "tokens_per_step"}
-"""Fields of the recipe that may be searched, with their types."""
+RECIPE = {name: kind for name, kind in get_type_hints(Recipe).items() if kind is float and name not in OF_WSD}
+"""Fields of the recipe that may be searched, with their types; what a wsd schedule alone has is not among them."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def parse_space(text: str, baseline: Spec, choices: Sequence[Choices]) -> list[R
 
     Raises:
         UserError: a range that is not low:high or low:high:log, an unknown name (the nearest is told), numbers of the
-            wrong kind, or low above high.
+            wrong kind, without end, or low above high.
     """
     ranges: dict[str, Range] = {}
     for part in (part.strip() for part in text.split(",") if part.strip()):
@@ -89,6 +89,8 @@ def _range(name: str, kind: type, pieces: Sequence[str]) -> Range:
         what = "whole numbers" if kind is int else "numbers"
         raise UserError(f"--space {name} takes {what}, got {pieces[0]}:{pieces[1]}") from None
     log = len(pieces) == 3
+    if math.isinf(low) or math.isinf(high):
+        raise UserError(f"--space {name} needs two finite ends, got {pieces[0]}:{pieces[1]}")
     if not low < high:
         raise UserError(f"--space {name} needs low below high, got {pieces[0]}:{pieces[1]}; turn them round")
     if log and low <= 0:

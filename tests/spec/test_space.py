@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.spec.presets import preset
 from harness.spec.space import Choices, Range, parse_choices, parse_space
@@ -38,6 +43,10 @@ def test_ranges_of_recipe_option_and_model() -> None:
         ("lr=1e-2:1e-4", "low below high"),
         ("lr=0:1:log", "above 0"),
         ("lr=a:b", "takes numbers"),
+        ("lr=1e-4:inf", "two finite ends"),
+        ("lr=nan:1", "low below high"),
+        ("schedule=cosine:wsd", "unknown name 'schedule'"),
+        ("warmup_steps=1:5", "did you mean 'warmup'"),
         ("learning=1:2", "unknown name 'learning'"),
         ("warmpu=0:0.5", "did you mean 'warmup'"),
         ("ffn.num_experts=4.5:8", "whole numbers"),
@@ -49,6 +58,15 @@ def test_ranges_of_recipe_option_and_model() -> None:
 def test_what_a_mistake_is_told(text: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         parse_space(text, GPT2, parse_choices(["ffn=moe"]))
+
+
+PIECES = ["lr", "=", ":", ",", "log", ".", "ffn", "model", "num_experts", "1", "e", "-", "0", "inf", "nan", " ", "\0"]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=9).map("".join))
+def test_any_text_is_ranges_or_a_sentence(text: str) -> None:
+    with contextlib.suppress(UserError):
+        assert all(-math.inf < r.low < r.high < math.inf for r in parse_space(text, GPT2, parse_choices(["ffn=moe"])))
 
 
 def test_an_option_of_a_variant_that_is_not_chosen_is_refused() -> None:

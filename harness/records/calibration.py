@@ -14,7 +14,7 @@ from typing import Any
 from harness.records.atomic import write_text
 from harness.records.record import to_json
 from harness.records.schema import SCHEMA_VERSION
-from harness.records.seal import seal, unseal
+from harness.records.seal import read_sealed, seal
 from variants.errors import UserError
 
 
@@ -77,11 +77,12 @@ def read_calibration(store: Path, key: str) -> CalibrationRecord | None:
 
     Raises:
         UserError: there is one, and it is damaged or of another version.
+        StoreError: the disk refuses to read it.
     """
     path = store / "calibrations" / f"{key}.json"
     if not path.exists():
         return None
-    body = unseal(path.read_bytes(), str(path))
+    body = read_sealed(path)
     try:
         return CalibrationRecord(**{**body, "noise": [Noise(**noise) for noise in body["noise"]]})
     except (KeyError, TypeError) as error:

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from harness.records.atomic import StoreError, write_text
+from harness.records.atomic import write_text
 from harness.records.record import StudyRecord, StudyRun, to_json
 from harness.records.registration import digest_of
 from harness.records.schema import SCHEMA_VERSION
 from harness.records.score import Measurement
-from harness.records.seal import seal, unseal
+from harness.records.seal import read_sealed, seal
 from harness.records.study import read_measurements, read_study
 from variants.errors import UserError
 
@@ -96,7 +96,7 @@ def write_ladder(folder: Path | str, ladder: LadderRecord) -> None:
     path = Path(folder) / FILE
     body = to_json(ladder)
     if path.exists():
-        before = unseal(path.read_bytes(), str(path))
+        before = read_sealed(path)
         body |= {"created": before["created"], "registration": before["registration"]}
     write_text(path, json.dumps(seal(body), indent=1, allow_nan=False) + "\n")
 
@@ -115,11 +115,9 @@ def read_ladder(folder: Path | str) -> tuple[LadderRecord, list[Rung]]:
     """
     folder, path = Path(folder), Path(folder) / FILE
     try:
-        body = unseal(path.read_bytes(), str(path))
+        body = read_sealed(path)
     except FileNotFoundError as error:
         raise UserError(f"{folder} is not a ladder: it has no {FILE}") from error
-    except OSError as error:
-        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
     try:
         ladder = LadderRecord(**{**body, "rungs": [RungRecord(**rung) for rung in body["rungs"]]})
     except (KeyError, TypeError) as error:
@@ -128,6 +126,8 @@ def read_ladder(folder: Path | str) -> tuple[LadderRecord, list[Rung]]:
 
 
 def _rung(folder: Path, rung: RungRecord) -> Rung:
+    if Path(rung.study).name != rung.study:
+        raise UserError(f"{folder / FILE} names the rung {rung.study!r}, which is no folder of its own; it was edited")
     place, apart = folder / RUNGS / rung.study, folder / SEPARATE / rung.study
     study, runs = read_study(place)
     if study.name != rung.study or study.registration.get("sha256") != rung.registered:

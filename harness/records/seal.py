@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from pathlib import Path
 from typing import Any
 
+from harness.records.atomic import StoreError
 from harness.records.schema import SCHEMA_VERSION, check_version
 from variants.errors import UserError
 
@@ -18,6 +20,22 @@ def seal(body: dict[str, Any]) -> dict[str, Any]:
     """`body` as strict JSON data (a number that is not finite becomes None) with its version and digest."""
     body = {**finite(body), "schema_version": SCHEMA_VERSION}
     return {**body, "sha256": _digest(body)}
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """The body that was sealed into a file.
+
+    Raises:
+        FileNotFoundError: there is none.
+        UserError: see `unseal`.
+        StoreError: the disk refuses to read it.
+    """
+    try:
+        return unseal(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def unseal(text: str | bytes, what: str) -> dict[str, Any]:

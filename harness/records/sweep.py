@@ -11,7 +11,7 @@ from typing import Any, Literal
 from harness.records.atomic import write_text
 from harness.records.record import to_json
 from harness.records.schema import SCHEMA_VERSION
-from harness.records.seal import seal, unseal
+from harness.records.seal import read_sealed, seal
 from variants.errors import UserError
 
 FILE = "sweep.json"
@@ -90,10 +90,11 @@ def read_sweep(folder: Path) -> SweepRecord:
 
     Raises:
         UserError: there is none, or it is damaged or of another version.
+        StoreError: the disk refuses to read it.
     """
     path = folder / FILE
     try:
-        body = unseal(path.read_bytes(), str(path))
+        body = read_sealed(path)
     except FileNotFoundError as error:
         raise UserError(f"{folder} is no sweep: it has no {FILE}") from error
     try:

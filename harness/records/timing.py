@@ -15,7 +15,7 @@ from typing import Any
 from harness.records.atomic import write_text
 from harness.records.record import to_json
 from harness.records.schema import SCHEMA_VERSION
-from harness.records.seal import seal, unseal
+from harness.records.seal import read_sealed, seal
 from variants.errors import UserError
 
 
@@ -70,11 +70,12 @@ def read_timing(store: Path, identity: dict[str, Any]) -> TimingRecord | None:
 
     Raises:
         UserError: there is one, and it is damaged or of another version.
+        StoreError: the disk refuses to read it.
     """
     path = timing_path(store, identity)
     if not path.exists():
         return None
-    body = unseal(path.read_bytes(), str(path))
+    body = read_sealed(path)
     try:
         return timing_from_json(body)
     except (KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from harness.records.atomic import write_text
 from harness.records.record import to_json
 from harness.records.schema import SCHEMA_VERSION
-from harness.records.seal import seal, unseal
+from harness.records.seal import read_sealed, seal
 from variants.errors import UserError
 
 FILE = "tuning.json"
@@ -75,11 +75,12 @@ def read_tuning(folder: Path, evaluation: Iterable[int]) -> TuningRecord | None:
 
     Raises:
         UserError: it is damaged, of another version, or a seed of it is scored too.
+        StoreError: the disk refuses to read it.
     """
     path = folder / FILE
     if not path.exists():
         return None
-    body: dict[str, Any] = unseal(path.read_bytes(), str(path))
+    body: dict[str, Any] = read_sealed(path)
     try:
         record = TuningRecord(**{**body, "trials": [TuningTrial(**trial) for trial in body["trials"]]})
     except (KeyError, TypeError) as error:

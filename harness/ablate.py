@@ -45,13 +45,12 @@ from harness.cli.regimes import Regimes, declare_regimes, planned_by_time, run_r
 from harness.cli.run import LOG, Place, run_study
 from harness.cli.tune import Tuning, add_tuning_flags, declared, run_tuned, tuning_of
 from harness.data.dataset import TokenizedData
-from harness.engine.calibrate import scale_of
 from harness.engine.choose_scores import ChosenScores, choose_scores
 from harness.engine.job import data_folder
 from harness.engine.study import study_record
 from harness.plan.match import MATCHES
 from harness.plan.study import Plan
-from harness.records.calibration import read_calibration, scale_key
+from harness.records.calibration import read_calibration
 from harness.records.record import StudyRecord
 from harness.reporting.section import Material
 from harness.train.compile import StepChoice
@@ -101,8 +100,8 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     decided = decide(args, argv)
     study, folder = decided.study, decided.place.out / decided.study.name
     print(f"{show.plan_text(study)}\n{decided.step.step} steps: {decided.step.reason}", file=sys.stderr)
-    plan, place = decided.plan, decided.place
-    known = read_calibration(place.store, scale_key(scale_of(plan.baseline, plan.recipe, decided.data.sha256)))
+    place = decided.place
+    known = read_calibration(place.store, study)
     print(show.forecast_text(known, study, place.num_workers, args.effect, args.power), file=sys.stderr)
     if args.dry_run:
         material = Material(study, [], [])

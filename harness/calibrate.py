@@ -14,7 +14,6 @@ import json
 import math
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from harness.analyse.aa_studies import pipeline_errors
 from harness.analyse.calibration import false_positives, noise, planted_found
@@ -35,13 +34,13 @@ from harness.cli.arguments import (
 from harness.cli.boundary import run_command
 from harness.cli.prepare import baseline_of, budget_of, check_parallel, check_tasks, leave_nothing_behind, prepare_data
 from harness.cli.run import LOG, Place, run_missing
-from harness.engine.calibrate import PLANTED, crossed_values, planted_arm, rerun_values, scale_of, source_tasks
+from harness.engine.calibrate import PLANTED, crossed_values, planted_arm, rerun_values, source_tasks
 from harness.engine.choose_scores import MEASUREMENTS, ChosenScores, choose_scores
 from harness.engine.job import data_folder
 from harness.engine.study import collect, study_record, tasks_of
 from harness.plan.match import plan_baseline
 from harness.plan.study import Plan
-from harness.records.calibration import CalibrationRecord, Noise, scale_key, write_calibration
+from harness.records.calibration import CalibrationRecord, Noise, scale_key, scale_of, write_calibration
 from harness.records.record import StudyRecord, StudyRun, to_json
 from harness.records.store import RunStore
 from harness.spec.tokens import Arm
@@ -111,8 +110,7 @@ def calibrate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     store, folder = RunStore(place.store), place.out / f"calibration_{study.name}"
     run_missing(study, [*paired, *sources], store, folder, place.engine(folder / LOG), write=False)
     runs = collect(paired, store, set())
-    scale = scale_of(first, plan.recipe, data.sha256)
-    record = measured(study, runs, collect(sources, store, set()), scale, argv)
+    record = measured(study, runs, collect(sources, store, set()), argv)
     path = write_calibration(place.store, record)
     print(calibration_text(record), file=sys.stderr if args.json else sys.stdout)
     print(f"kept in {path}", file=sys.stderr)
@@ -140,7 +138,6 @@ def measured(
     study: StudyRecord,
     runs: Sequence[StudyRun],
     sources: Sequence[StudyRun],
-    scale: dict[str, Any],
     argv: Sequence[str],
 ) -> CalibrationRecord:
     """The record of a calibration's runs.
@@ -158,6 +155,7 @@ def measured(
     found, absent = noise_of(study, runs, sources)
     own = [run for run in runs if run.arm == study.baseline]
     values = [run.record.scores[PRIMARY] for run in own]
+    scale = scale_of(study)
     return CalibrationRecord(
         key=scale_key(scale),
         scale=scale,
@@ -169,6 +167,7 @@ def measured(
         seconds_per_run=sum(run.record.seconds for run in runs) / len(runs),
         pipeline=pipeline_errors(study, own)._asdict(),
         absent=absent,
+        environment=study.environment,
     )
 
 

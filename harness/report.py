@@ -5,6 +5,9 @@
     python -m harness.report reports               reports/index.html, of everything in the folder
     python -m harness.report reports/A reports/B   two studies compared, in reports/compared/
 
+A study whose scale harness.calibrate has measured shows that noise: as it was when the study ran, or as the store
+beside it (or --store) has it now, if that is newer.
+
 Reads study.json and runs.jsonl; writes report.html, report.md, comparisons.json and the figures beside them, and every
 table as CSV and LaTeX into tables/. Of a claims ledger it reads the evidence and writes claims.json.
 """
@@ -26,7 +29,7 @@ from harness.records.ladder import RUNGS, is_ladder, read_ladder
 from harness.records.store import StoreError
 from harness.reporting.claims import rebuild_claims
 from harness.reporting.compared import compare_folders
-from harness.reporting.index import is_report, report_folders, write_index
+from harness.reporting.index import STORE, is_report, report_folders, write_index
 from harness.reporting.ladder import write_ladder_report
 from harness.reporting.material import read_material
 from harness.reporting.write import write_report
@@ -36,18 +39,19 @@ from variants.errors import UserError
 def main(argv: Sequence[str] | None = None) -> int:
     """The command; returns its exit code: 0, or 2 for bad input, or 1 when the disk refuses."""
     try:
-        folder, *others = _parser().parse_args(argv).folders
+        args = _parser().parse_args(argv)
+        folder, *others = args.folders
         if others:
             return _compared(folder, others)
         if is_ledger(folder):
             print("\n".join(rebuild_claims(folder)))
             return 0
         if is_ladder(folder):
-            return _ladder(folder)
+            return _ladder(folder, args.store)
         if folder.is_dir() and not is_report(folder) and (inside := list(report_folders(folder))):
             print(f"{count(len(inside), 'report')}: {write_index(folder, inside)}")
             return 0
-        material = read_material(folder)
+        material = read_material(folder, args.store or folder.resolve().parent / STORE)
         report = write_report(folder, material)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -75,12 +79,12 @@ def _compared(first: Path, others: Sequence[Path]) -> int:
     return 0
 
 
-def _ladder(folder: Path) -> int:
+def _ladder(folder: Path, store: Path | None) -> int:
     """The report of a ladder, and those of its rungs."""
     ladder, rungs = read_ladder(folder)
     for rung in rungs:
         place = folder / RUNGS / rung.study.name
-        write_report(place, read_material(place))
+        write_report(place, read_material(place, store or folder.resolve().parent / STORE))
     report = write_ladder_report(folder, ladder, rungs)
     for found in climbs(rungs):
         print("\n  ".join(sentences(found)))
@@ -99,6 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m harness.report", description="Rebuild a report, index many, or compare two.")
     folders = "of a study (it has study.json), a ladder or a claims ledger; of many, for an index; or two of studies"
     parser.add_argument("folders", metavar="FOLDER", nargs="+", type=Path, help=folders)
+    parser.add_argument(
+        "--store", type=Path, metavar="DIR", help="of the runs, with their calibrations; default store beside FOLDER"
+    )
     return parser
 
 

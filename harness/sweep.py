@@ -177,8 +177,9 @@ def confirm(
     if plan is None:
         return record, None
     seeds = seeds_of(args, sweep.seed + FRESH_SEED)
+    command = ["python", "-m", "harness.sweep", *record.command]
     study = study_record(
-        plan, data, command=record.command, seeds=seeds, margin=args.margin, device=args.device, looks=args.looks
+        plan, data, command=command, seeds=seeds, margin=args.margin, device=args.device, looks=args.looks
     )
     say(show.plan_text(study))
     material = run_study(study, plan, data, choose_scores("none", None, None, args.data), place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,12 +14,23 @@ import pytest
 from harness.ablate import main as ablate
 from harness.analyse.scores import SCORES
 from harness.calibrate import main, noise_of
-from harness.records.calibration import CalibrationRecord, Noise, read_calibration, write_calibration
+from harness.records.calibration import (
+    CalibrationRecord,
+    Noise,
+    keep_calibration,
+    kept_calibration,
+    read_calibration,
+    scale_key,
+    scale_of,
+    write_calibration,
+)
 from harness.records.example import example_run, example_study
 from harness.records.record import StudyRun, to_json
 from harness.records.score import ScoreRecord, Value
 from harness.records.seal import seal
 from harness.records.store import RunStore
+from harness.report import main as report
+from variants.errors import UserError
 
 
 def runs_with(arm: str, values: Mapping[int, float | None]) -> list[StudyRun]:
@@ -83,15 +95,34 @@ def test_a_score_that_runs_lack_is_named() -> None:
 
 def test_a_calibration_of_before_still_reads(tmp_path: Path) -> None:
     old = Noise("nats_per_byte", "nats per byte", [1.6, 1.7], 0.07, 0.1, [["init", 0.1, 0.0, 0.2]], None, None)
-    record = CalibrationRecord("k", {}, [], "2026-11-02", [old], {"reason": "few"}, {"found": True}, 25.0)
+    study = example_study()
+    key = scale_key(scale_of(study))
+    record = CalibrationRecord(key, {}, [], "2026-11-02", [old], {"reason": "few"}, {"found": True}, 25.0)
     body = to_json(record)
-    for name in ("pipeline", "absent"):
+    for name in ("pipeline", "absent", "environment"):
         del body[name]
-    for name in ("correlation_ci95", "gain", "gain_ci95", "reason"):
+    for name in ("correlation_ci95", "gain", "gain_ci95", "reason", "counts"):
         del body["noise"][0][name]
     path = write_calibration(tmp_path, record)
     path.write_text(json.dumps(seal(body)), encoding="utf-8")
-    assert read_calibration(tmp_path, "k") == record
+    assert read_calibration(tmp_path, study) == record
+
+
+def test_a_copy_of_another_scale_or_edited_is_refused(tmp_path: Path) -> None:
+    study = example_study()
+    noise = Noise("nats_per_byte", "nats per byte", [1.6, 1.7], 0.07, 0.1, [], None, None)
+    key = scale_key(scale_of(study))
+    own = CalibrationRecord(key, {}, [], "2026-11-02", [noise], {"reason": "few"}, {"found": True}, 25.0)
+    assert kept_calibration(tmp_path, study) is None
+    keep_calibration(tmp_path, own)
+    assert kept_calibration(tmp_path, study) == own
+    other = dataclasses.replace(study, recipe={**study.recipe, "lr": 0.003})
+    with pytest.raises(UserError, match="another scale"):
+        kept_calibration(tmp_path, other)
+    path = tmp_path / "calibration.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("1.7", "1.9"), encoding="utf-8")
+    with pytest.raises(UserError, match="edited"):
+        kept_calibration(tmp_path, study)
 
 
 def test_noise_planted_effect_and_forecast(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -119,15 +150,29 @@ def test_noise_planted_effect_and_forecast(tiny_flags: list[str], capsys: pytest
     assert "harness.calibrate" in capsys.readouterr().err, "another scale is not calibrated"
 
 
-def test_its_runs_are_those_of_a_study(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*tiny_flags, "--seeds", "4", "--json"]) == 0
-    capsys.readouterr()
+def test_its_runs_are_those_of_a_study_and_its_noise_is_in_the_report(
+    tiny_flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tiny_flags[tiny_flags.index("--out") + 1]
-    before = {record.key for record in RunStore(f"{out}/store")}
     assert ablate(["norm=rms", *tiny_flags, "--seeds", "4", "--json"]) == 0
-    runs = json.loads(capsys.readouterr().out)["runs"]
-    assert {run["reused"] for run in runs if run["arm"] == "gpt2"} == {True}
-    assert {run["key"] for run in runs if run["arm"] == "gpt2"} <= before
+    before = json.loads(capsys.readouterr().out)
+    folder = Path(before["study"]["folder"])
+    told = (folder / "report.md").read_text(encoding="utf-8")
+    command = next(line for line in told.splitlines() if "The noise at this scale is not known" in line)
+    place = ["--out", out, "--seeds", "4", "--workers", "2", "--device", "cpu", "--score", "none"]
+    assert main([*shlex.split(command.split("harness.calibrate")[1]), *place, "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    keys = {run["key"] for run in before["runs"] if run["arm"] == "gpt2"}
+    assert keys <= {record.key for record in RunStore(f"{out}/store")}
+
+    assert report([str(folder)]) == 0, "rebuilt, it finds the calibration in the store beside it"
+    capsys.readouterr()
+    assert "A/A noise" in (folder / "report.md").read_text(encoding="utf-8")
+    assert json.loads((folder / "calibration.json").read_text(encoding="utf-8"))["key"] == record["key"]
+    assert ablate(["norm=rms", *tiny_flags, "--seeds", "4", "--json"]) == 0
+    after = json.loads(capsys.readouterr().out)
+    assert after["calibration"] == record
+    assert {run["reused"] for run in after["runs"]} == {True}
 
 
 def test_too_few_seeds_is_one_sentence(tiny_flags: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,6 +63,7 @@ def noise(
         gain=None if paired is None else paired.gain,
         gain_ci95=None if paired is None else _limits(paired.gain_ci95),
         reason="; ".join(reason for reason in lacking if reason),
+        counts={"init": len(table or ()), "data order": len(table[0]) if table else 0, "again": len(again)},
     )
 
 

@@ -13,25 +13,33 @@ from harness.records.calibration import CalibrationRecord, Noise
 
 SOURCES = ("init", "data order", "residual", "hardware", "total")
 
+HEAD = ("sd by score", "seeds", "sd", *SOURCES, "correlation", "pairing gain", "sd of difference", "unit")
+"""Of a row of every score."""
+
 
 def calibration_text(record: CalibrationRecord) -> str:
     """The calibration as lines for the terminal."""
     lines = [*_primary_lines(record.noise[0]), *noise_table(record.noise)]
     lines += [f"  not in every run: {name}: {reason}" for name, reason in record.absent.items()]
-    errs = record.false_positives
+    lines += [false_positive_line(record.false_positives), *pipeline_lines(record.pipeline)]
+    return "\n".join([*lines, planted_line(record.planted)])
+
+
+def false_positive_line(errs: Mapping[str, Any]) -> str:
+    """How often the paired t-test saw a difference where there is none."""
     if errs["reason"]:
-        lines.append(f"false positives: {errs['reason']}")
-    else:
-        low, high = errs["disjoint_ci95"]
-        lines.append(
-            f"false positives at a level of {errs['level']:g}: {errs['positives']} of {errs['splits']} A/A splits of "
-            f"{errs['pairs']} pairs ({errs['rate']:.1%}); independent studies would leave [{low:.0%}, {high:.0%}] open"
-        )
-    lines += pipeline_lines(record.pipeline)
-    planted = record.planted
+        return f"false positives: {errs['reason']}"
+    low, high = errs["disjoint_ci95"]
+    return (
+        f"false positives at a level of {errs['level']:g}: {errs['positives']} of {errs['splits']} A/A splits of "
+        f"{errs['pairs']} pairs ({errs['rate']:.1%}); independent studies would leave [{low:.0%}, {high:.0%}] open"
+    )
+
+
+def planted_line(planted: Mapping[str, Any]) -> str:
+    """Whether the arm that is worse by construction was called so."""
     word = "was found" if planted["found"] else "WAS NOT FOUND"
-    lines.append(f"the planted effect {word}: {number(planted['mean_difference'])} ({planted['reason']})")
-    return "\n".join(lines)
+    return f"the planted effect {word}: {number(planted['mean_difference'])} ({planted['reason']})"
 
 
 def _primary_lines(measured: Noise) -> list[str]:
@@ -53,17 +61,17 @@ def _primary_lines(measured: Noise) -> list[str]:
 
 def noise_table(noise: Sequence[Noise]) -> list[str]:
     """The sd of every score over seeds, its share by source, and what pairing does: aligned lines, N/A a dash."""
-    head = ("sd by score", "seeds", "sd", *SOURCES, "correlation", "pairing gain", "sd of difference", "unit")
-    rows = [head, *(_row(measured) for measured in noise)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    rows = [HEAD, *(noise_row(measured) for measured in noise)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
     lines = [
-        "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, len(head) - 1)), row[-1]])
+        "  ".join([row[0].ljust(widths[0]), *(row[i].rjust(widths[i]) for i in range(1, len(HEAD) - 1)), row[-1]])
         for row in rows
     ]
     return [*lines, *(f"  {measured.score}: {measured.reason}" for measured in noise if measured.reason)]
 
 
-def _row(measured: Noise) -> tuple[str, ...]:
+def noise_row(measured: Noise) -> tuple[str, ...]:
+    """One score under `HEAD`; a dash for what is not known."""
     variances = {source: variance for source, variance, _, _ in measured.components}
     sds = [_root(variances.get(source)) for source in SOURCES]
     numbers = [measured.sd, *sds, measured.correlation, measured.gain, measured.sd_difference]

@@ -35,11 +35,16 @@ class Forest:
     unit: str
     lower_is_better: bool
     limits: tuple[float, float]
+    noise: float | None = None  # half of the A/A band
     left_out: int = 0  # rows between the worst and the best that are drawn
 
 
-def forest(comparisons: Sequence[Comparison]) -> Forest | None:
-    """The plot's data, or None when there is nothing to compare."""
+def forest(comparisons: Sequence[Comparison], noise: float | None = None) -> Forest | None:
+    """The plot's data, or None when there is nothing to compare.
+
+    Args:
+        noise: half of the A/A band (analyse/noise.py), where it is known.
+    """
     if not comparisons:
         return None
     first, ordered = comparisons[0], worst_first(comparisons)
@@ -52,17 +57,18 @@ def forest(comparisons: Sequence[Comparison]) -> Forest | None:
         margin=first.margin,
         unit=first.unit,
         lower_is_better=first.direction == "lower",
-        limits=_limits(ordered, first.margin or 0.0),
+        limits=_limits(ordered, first.margin or 0.0, noise or 0.0),
+        noise=noise,
         left_out=left_out,
     )
 
 
-def _limits(comparisons: Sequence[Comparison], margin: float) -> tuple[float, float]:
+def _limits(comparisons: Sequence[Comparison], margin: float, noise: float) -> tuple[float, float]:
     spans = [c.ci95 or (c.mean_difference, c.mean_difference) for c in comparisons if c.mean_difference is not None]
     reach = [max(abs(low), abs(high)) for low, high in spans]
     cap = CAP * max(margin, statistics.median(reach) if reach else 0.0)
-    low = max(-cap, min([-1.5 * margin, *(low for low, _ in spans)]))
-    high = min(cap, max([1.5 * margin, *(high for _, high in spans)]))
+    low = max(-cap, min([-1.5 * margin, -noise, *(low for low, _ in spans)]))
+    high = min(cap, max([1.5 * margin, noise, *(high for _, high in spans)]))
     if high <= low:  # every difference is zero and no margin was declared
         return -1.0, 1.0
     pad = 0.06 * (high - low)

@@ -26,13 +26,12 @@ from harness.cli.ladder_flags import check_ladder_flags, rule_of, rung_arguments
 from harness.cli.prepare import check_parallel, check_tasks, choose_step_for, leave_nothing_behind, prepare_data
 from harness.cli.run import LOG, Place, run_study
 from harness.data.dataset import TokenizedData
-from harness.engine.calibrate import scale_of
 from harness.engine.choose_scores import ChosenScores, choose_scores
 from harness.engine.job import data_folder
 from harness.engine.study import Task, collect, progress, slug, study_record, tasks_of
 from harness.plan.ladder import PlannedRung, annealed_alone
 from harness.plan.study import Plan
-from harness.records.calibration import CalibrationRecord, read_calibration, scale_key
+from harness.records.calibration import CalibrationRecord, read_calibration
 from harness.records.ladder import (
     RUNGS,
     SEPARATE,
@@ -205,8 +204,7 @@ def plan_text(ladder: LadderRecord, steps: Sequence[Step], data: TokenizedData, 
     lines = []
     store, workers, known, reused = RunStore(steps[0].place.store), steps[0].place.num_workers, [], 0
     for step in steps:
-        recipe = step.plan.recipe
-        found = read_calibration(step.place.store, scale_key(scale_of(step.plan.baseline, recipe, data.sha256)))
+        found = read_calibration(step.place.store, step.study)
         epochs = step.plan.baseline.num_tokens / max(1, len(data.train))
         lines += [f"rung {step.label}, {epochs:.2g} times the training text, {step.place.step} steps"]
         lines += [f"  {line}" for line in show.plan_text(step.study).splitlines()]

@@ -20,6 +20,7 @@ from harness.engine.measurements import Subject, measure_study
 from harness.engine.study import Task, collect, progress, tasks_of
 from harness.engine.tensorboard import write_scalars
 from harness.plan.study import Plan
+from harness.records.calibration import read_calibration
 from harness.records.record import StudyRecord, StudyRun
 from harness.records.remembered import RememberedStore
 from harness.records.store import RunStore
@@ -114,7 +115,9 @@ def run_study(
     write_study(folder, study, runs)
     device = choose_device(place.device)
     subject = Subject(plan.arms, runs, data, store, place.store, folder, plan.recipe.tokens_per_step, device)
-    material = Material(study, runs, compare_study(study, runs), measure_study(scores.measurements, subject, say))
+    measured = measure_study(scores.measurements, subject, say)
+    calibration = read_calibration(place.store, study)
+    material = Material(study, runs, compare_study(study, runs), measured, calibration=calibration)
     write_report(folder, material)
     write_scalars(folder / "tensorboard", runs)
     return material

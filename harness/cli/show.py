@@ -141,7 +141,7 @@ def _speed(material: Material, arm: str) -> tuple[str, str, str, str] | None:
 
 
 def document(material: Material, folder: Path) -> dict[str, Any]:
-    """The JSON of `--json`: study, arms, runs with their scores, comparisons, measurements."""
+    """The JSON of `--json`: study, arms, runs with their scores, comparisons, measurements, the noise if known."""
     study = material.study
     return {
         "schema_version": study.schema_version,
@@ -162,6 +162,7 @@ def document(material: Material, folder: Path) -> dict[str, Any]:
         "regimes": _regimes(material),
         "tuning": _tuning(material),
         "measurements": {m.name: to_json(m) for m in material.measurements},
+        "calibration": None if material.calibration is None else to_json(material.calibration),
     }
 
 

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
 from harness.engine.study import Task
 from harness.plan.match import PlannedArm
-from harness.spec.recipe import Recipe
 
 CROSSED = 3
 """Init seeds, and data seeds, of the crossed design. Assumption: 9 runs, of which N already has 3."""
@@ -58,13 +56,3 @@ def rerun_values(own: Mapping[int, float], values: Mapping[str, float]) -> list[
     """Pairs of runs with equal seeds, of those that have the score."""
     again = {seed: values.get(f"again {seed}") for seed in range(RERUNS)}
     return [[own[seed], value] for seed, value in again.items() if value is not None and seed in own]
-
-
-def scale_of(baseline: PlannedArm, recipe: Recipe, data_sha256: str) -> dict[str, Any]:
-    """What two runs must share for one's noise to be the other's: spec, recipe, steps and data."""
-    return {
-        "spec": baseline.ledger.spec.to_json(),
-        "recipe": recipe.to_json(),
-        "num_steps": baseline.num_steps,
-        "data": data_sha256,
-    }

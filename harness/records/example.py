@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from harness.records.record import ArmRecord, RunRecord, Status, StudyRecord, StudyRun
 from harness.records.registration import register
 from harness.spec.designs import DesignChoice, make_design
-from harness.spec.spec import Spec
+from harness.spec.spec import Choice, Spec
 
 
 def example_study(
@@ -113,8 +113,8 @@ def _documents(arm: str, seed: int, value: float) -> list[list[float]]:
 
 
 def _arm(name: str, i: int) -> ArmRecord:
-    """The position variant of its name, learned without one, as in an arm's real spec."""
+    """The baseline's spec with the position variant of the arm's name, learned without one."""
     chosen = [token.removeprefix("position=") for token in name.split() if token.startswith("position=")]
-    spec = {"position": {"variant": chosen[-1] if chosen else "learned", "options": {}}}
+    spec = Spec(position=Choice(chosen[-1] if chosen else "learned")).to_json()
     params = {"total": 123456 + 96 * i, "active": 123456 + 96 * i, "non_embedding": 100000}
     return ArmRecord(name, spec, params, 6.3e5 + i, 1e12 * (1 + i * 1e-4), 1_590_000, 3105, i * 1e-4)

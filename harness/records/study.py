@@ -4,6 +4,7 @@
     runs.jsonl               one run a line
     scores.jsonl             one score of a run a line
     measurements/NAME.json   what was measured of all arms side by side
+    calibration.json         the noise of the baseline, where it was measured (records.calibration)
 
 All are sealed (records.seal). Each line also says which of how many it is, so a file that lost whole lines is refused
 too and never taken for a smaller study.

@@ -73,7 +73,7 @@ def index_page(entries: Sequence[Entry], folder: Path) -> Page:
     links = {e.place: quote(f"{e.place}/report.html") for e in entries if e.has_report}
     without = len(entries) - len(links)
     note = f"{count(without, 'row')} without a link: no report.html yet, python -m harness.report FOLDER writes it."
-    columns = ("study", "kind", "date", "size", "verdicts", "reason")
+    columns = ("study", "kind", "date", "size", "verdicts", "answer")
     return Page(
         headline=f"{count(len(entries), 'report')}",
         study="index",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from harness.records.ladder import RUNGS, LadderRecord, Rung
 from harness.records.registration import digest_of
 from harness.reporting.figures.ladder import ladder_plot, worth_plot
 from harness.reporting.files import write_page
-from harness.reporting.page import Page, VerdictText
+from harness.reporting.page import Page, VerdictText, command_text
 from harness.reporting.section import Drawing, Grid, Section
 from harness.reporting.sections.registration import registration_grid
 
@@ -71,7 +70,7 @@ def ladder_page(ladder: LadderRecord, rungs: Sequence[Rung]) -> Page:
         setup=_setup(ladder, rungs),
         sections=[section for section in sections if section is not None],
         notes=_method(ladder),
-        command=shlex.join(ladder.command),
+        command=command_text(ladder.command),
     )
 
 

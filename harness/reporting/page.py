@@ -12,9 +12,10 @@ from harness.analyse.comparison import Comparison
 from harness.analyse.curves import MOST_ARMS, MOST_LINES, curves
 from harness.analyse.design_effects import effects_headline
 from harness.analyse.forest import forest
+from harness.analyse.noise import aa_band
 from harness.analyse.outcomes import Outcomes
 from harness.analyse.scores import PRIMARY, SCORES
-from harness.analyse.screening import judged_part
+from harness.analyse.screening import fresh_seeds, judged_part
 from harness.analyse.sentences import difference_text, headline, method_notes, verdict_words
 from harness.analyse.text import interval, listing, number, p_text, probability, signed
 from harness.records.record import StudyRecord, StudyRun
@@ -22,7 +23,7 @@ from harness.reporting.figures.curves import loss_curves
 from harness.reporting.figures.forest import forest_plot
 from harness.reporting.figures.slopes import slope_plot
 from harness.reporting.section import Drawing, Grid, Material, Section
-from harness.reporting.sections import DESIGN_SECTIONS, SECTIONS, WHOLE_SECTIONS, regimes
+from harness.reporting.sections import DESIGN_SECTIONS, SECTIONS, WHOLE_SECTIONS, noise, regimes
 
 MOST_SLOPES = 8
 """Arms in the figure of seeds; the table has all."""
@@ -68,7 +69,7 @@ def page(material: Material) -> Page:
     sections = [
         *(show(material) for show in DESIGN_SECTIONS),
         _arms(study),
-        _differences(comparisons),
+        _differences(material),
         _results(judged.study, judged.runs, judged.comparisons),
         *(show(judged) for show in SECTIONS),
         *(show(material) for show in WHOLE_SECTIONS),
@@ -82,12 +83,17 @@ def page(material: Material) -> Page:
         created=study.created,
         summary=tables.summary(study, runs),
         verdicts=[verdict_text(c) for c in comparisons],
-        forest=_forest(comparisons),
+        forest=_forest(material),
         setup=tables.setup_card(study, runs),
         sections=[section for section in sections if section is not None],
         notes=method_notes(study, comparisons),
-        command=shlex.join(study.command),
+        command=command_text(study.command),
     )
+
+
+def command_text(argv: Sequence[str], program: str = "harness.ablate") -> str:
+    """What a shell is given to run a command again, from its arguments or all of it."""
+    return shlex.join(argv if list(argv[:1]) == ["python"] else ["python", "-m", program, *argv])
 
 
 def page_headline(material: Material) -> str:
@@ -108,12 +114,14 @@ def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]], no
     return Section(title, grids=(Grid(columns, rows, note),)) if rows else None
 
 
-def _forest(comparisons: Sequence[Comparison]) -> Drawing | None:
-    data = forest(comparisons)
+def _forest(material: Material) -> Drawing | None:
+    band = aa_band(material.calibration, len(fresh_seeds(material.study)))
+    data = forest(material.comparisons, None if band is None else band.half)
     if data is None:
         return None
     alt = "Differences from the baseline with 95 % intervals; the numbers are in the table below"
-    caption = "The band is the margin of equivalence. An arrow at the edge: the interval goes on beyond it."
+    caption = "The blue band is the margin of equivalence. An arrow at the edge: the interval goes on beyond it."
+    caption += f" Hatched: {floor}" if (floor := noise.noise_floor(material)) else ""
     if data.left_out:
         caption += f" Drawn are the worst and the best; the {data.left_out:,} arms between them are in the table."
     return Drawing("forest", forest_plot(data), alt, caption)
@@ -159,7 +167,8 @@ def _arms(study: StudyRecord) -> Section | None:
     return _table("Arms", (*columns, "mismatch", "parameters, against baseline"), rows, note)
 
 
-def _differences(comparisons: Sequence[Comparison]) -> Section | None:
+def _differences(material: Material) -> Section | None:
+    comparisons = material.comparisons
     other = {c.arm: c.baseline for c in comparisons} if len({c.baseline for c in comparisons}) > 1 else {}
     against = ("against",) if other else ()
     columns = ("arm", *against, "verdict", "difference", "95 % interval", "pairs", "p", "p equivalence", "P(better)")
@@ -180,10 +189,11 @@ def _differences(comparisons: Sequence[Comparison]) -> Section | None:
         )
         for c in tables.worst_first(comparisons)
     ]
-    unit = f" in {comparisons[0].unit}" if comparisons else ""
+    unit, floor = f" in {comparisons[0].unit}" if comparisons else "", noise.noise_floor(material)
     note = (
         f"Arm minus baseline{unit}, worst first; p-values after correction: {_corrections(comparisons)}. The pairing "
         "correlation is that of the two arms over seeds; near zero, pairing gained nothing."
+        f"{' ' if floor else ''}{floor}"
     )
     more = ("smallest effect", "Hedges g", "pairing correlation")
     return _table("Differences", (*columns, *more), rows, note)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.analyse.comparison import Comparison
+from harness.records.calibration import CalibrationRecord
 from harness.records.record import StudyRecord, StudyRun
 from harness.records.score import Measurement
 from harness.records.tuning import TuningRecord
@@ -14,7 +15,8 @@ from harness.records.tuning import TuningRecord
 @dataclass(frozen=True)
 class Material:
     """What a report is made of. `comparisons` are of the primary score, one an arm. `regimes` is the study of the same
-    arms matched otherwise, `tuned` that of each at its own learning rate, as `tuning` found it, where there is one.
+    arms matched otherwise, `tuned` that of each at its own learning rate, as `tuning` found it, and `calibration` the
+    noise of the baseline at this scale, where there is one.
     """
 
     study: StudyRecord
@@ -24,16 +26,21 @@ class Material:
     regimes: Material | None = None
     tuning: TuningRecord | None = None
     tuned: Material | None = None
+    calibration: CalibrationRecord | None = None
 
     def measurement(self, name: str) -> Measurement | None:
         """The measurement of that name, None when it was not made."""
         return next((m for m in self.measurements if m.name == name), None)
 
 
+SENTENCES = ("reason", "warning", "decided", "answer", "how")
+"""Heads of columns that hold sentences, when they are the last."""
+
+
 @dataclass(frozen=True)
 class Grid:
     """A table: the first column is a name, the others are numbers or a word; a cell may have two lines, parted by a
-    newline. A last column `reason` or `warning` holds text. `links` lead from a row's name to a file beside the page.
+    newline. `links` lead from a row's name to a file beside the page.
     """
 
     columns: tuple[str, ...]
@@ -41,6 +48,11 @@ class Grid:
     note: str = ""
     title: str = ""  # where a section has several
     links: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def ends_in_words(self) -> bool:
+        """Whether the last column holds sentences."""
+        return self.columns[-1] in SENTENCES
 
 
 @dataclass(frozen=True)

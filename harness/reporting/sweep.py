@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 from harness.analyse.forest import forest
@@ -11,7 +10,7 @@ from harness.records.sweep import DimensionRecord, SweepRecord, TrialRecord
 from harness.reporting.figures import search
 from harness.reporting.figures.forest import forest_plot
 from harness.reporting.files import write_page
-from harness.reporting.page import Page, verdict_text
+from harness.reporting.page import Page, command_text, verdict_text
 from harness.reporting.section import Drawing, Grid, Material, Section
 
 MOST_TRIALS = 100
@@ -45,7 +44,7 @@ def sweep_page(sweep: SweepRecord, confirmation: Material | None) -> Page:
         setup=_setup(sweep),
         sections=[s for s in (_front(sweep), _history(sweep), _importances(sweep), _trials(sweep)) if s is not None],
         notes=[_method(sweep)],
-        command=shlex.join(sweep.command),
+        command=command_text(sweep.command, "harness.sweep"),
     )
 
 

@@ -77,7 +77,7 @@ def latex(grid: Grid, title: str, name: str) -> str:
     escaped = frame(grid).map(_cell)
     escaped.columns = [_cell(column) for column in grid.columns]
     caption = escape(f"{title.rstrip('.')}. {grid.note}".strip())
-    last = TEXT if grid.columns[-1] in ("reason", "warning") else "r"
+    last = TEXT if grid.ends_in_words else "r"
     columns = f"l{'r' * (len(grid.columns) - 2)}{last}"
     return escaped.to_latex(index=False, escape=False, column_format=columns, caption=caption, label=f"tab:{name}")
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.analyse.comparison import Comparison, to_json
 from harness.records.atomic import write_text
+from harness.records.calibration import keep_calibration
 from harness.records.record import StudyRecord
 from harness.records.seal import finite
 from harness.reporting.files import write_page
@@ -18,12 +19,15 @@ COMPARISONS_VERSION = 1  # of comparisons.json
 
 
 def write_report(folder: Path | str, material: Material) -> Path:
-    """Write report.html, report.md, comparisons.json, figures and tables; returns the path of report.html.
+    """Write report.html, report.md, comparisons.json, figures and tables, and keep the calibration they show; returns
+    the path of report.html.
 
     Raises:
         StoreError: the disk refuses; each file is whole, as it was or as it is now.
     """
     folder = Path(folder)
+    if material.calibration is not None:
+        keep_calibration(folder, material.calibration)
     write_text(folder / "comparisons.json", _comparisons(material.study, material.comparisons))
     return write_page(folder, page(material))
 

@@ -27,6 +27,7 @@ def test_every_shape_is_written(shape, report_of) -> None:
     figures |= {"interactions"} if factorial and whole else set()
     figures |= {"slopes"} if any(len(c.pairs) > 1 for c in shape.comparisons) else set()
     texts = {"report.html", "report.md", "comparisons.json"}
+    texts |= {"calibration.json"} if shape.calibration is not None else set()
     files = {name for name in contents(report_of(shape)) if not name.startswith("tables/")}
     assert files == texts | {f"{name}.svg" for name in figures}
 

@@ -10,12 +10,16 @@ from harness.reporting.figures.style import INK, VERDICTS, labels, style, svg_of
 
 
 def forest_plot(data: Forest) -> str:
-    """Each arm's difference from the baseline with its 95 % interval, the margin as a band, zero as a line."""
+    """Each arm's difference from the baseline with its 95 % interval, the margin and the A/A noise as bands, zero as a
+    line.
+    """
     with style():
         figure = Figure(figsize=(6.0, 0.9 + 0.32 * len(data.rows)))
         axes = figure.add_subplot()
         if data.margin is not None:
             axes.axvspan(-data.margin, data.margin, color=VERDICTS["equivalent"], alpha=0.13, lw=0)
+        if data.noise is not None:
+            axes.axvspan(-data.noise, data.noise, fc="none", ec=INK, hatch="///", alpha=0.16, lw=0.8)
         axes.axvline(0, color=INK, lw=1)
         for y, row in enumerate(data.rows):
             _forest_row(axes, y, row, data.limits)

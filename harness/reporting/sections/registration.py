@@ -19,7 +19,7 @@ def section(material: Material) -> Section | None:
 def registration_grid(told: dict[str, Any], file: str) -> Grid:
     """What was decided before the first run, and written into `file`."""
     rows = [(name.replace("_", " "), _text(value)) for name, value in told.items()]
-    return Grid(("what", "reason"), rows, f"Written into {file}, with its digest, before the first run.")
+    return Grid(("what", "decided"), rows, f"Written into {file}, with its digest, before the first run.")
 
 
 def _text(value: Any) -> str:

@@ -30,8 +30,8 @@ class EffectRow:
     term: str
     change: str
     estimate: float
-    ci95: Interval  # residual pooled over cells
-    ci95_by_seed: Interval
+    ci95: Interval  # over the seeds' own contrasts
+    ci95_pooled: Interval  # residual pooled over cells
     p_adjusted: float
     aliases: str = ""
 
@@ -77,7 +77,7 @@ def effects_of(study: StudyRecord, runs: Sequence[StudyRun]) -> Effects | None:
         return _of_fraction(table, design, words)
     found = analyse(complete(table))
     rows = tuple(
-        EffectRow(say(e.factors), _change(table, e.factors, e.levels), *e[2:4], e.ci95_by_seed, e.p_adjusted)
+        EffectRow(say(e.factors), _change(table, e.factors, e.levels), *e[2:4], e.ci95_pooled, e.p_adjusted)
         for e in found.effects
     )
     return Effects(rows, found.terms, found.residual_sd, table.num_seeds, words, table.left_out)
@@ -139,7 +139,7 @@ def _of_fraction(table: Table, design: Fraction, words: tuple[str, ...]) -> Effe
             _change(table, e.chain.effect, [_levels(table, name)[1] for name in e.chain.effect]),
             e.estimate,
             e.ci95,
-            e.ci95_by_seed,
+            e.ci95_pooled,
             e.p_adjusted,
             "; ".join(map(say, e.chain.aliases)),
         )

@@ -1,9 +1,14 @@
 """A factorial study: every combination of levels over the same seeds. Main effects, two-way interactions, and whether
 one-at-a-time could have been trusted.
 
-Model: value = cell + seed + residual, seeds as blocks, the cells saturated, so that interactions of any order stay out
-of the residual. In a complete table every effect is a contrast of cell means, equal to ordinary least squares with sum
-(effect) coding (Montgomery 2017, Design and Analysis of Experiments, chapters 5 and 6; statsmodels agrees, tested).
+In a complete table every effect is a contrast of cell means, equal to ordinary least squares with sum (effect) coding
+(Montgomery 2017, Design and Analysis of Experiments, chapters 5 and 6). Seeds are blocks, and each effect has an error
+of its own: how much its contrast differs from seed to seed, the repeated-measures analysis of variance (Winer 1971,
+Statistical Principles in Experimental Design, chapter 7). It holds however the cells spread, and where an effect
+differs between seeds. Both agree with statsmodels (tested).
+
+The residual pooled over all effects has more degrees of freedom, and assumes that the cells spread alike and that no
+effect differs more between seeds than another: docs/decisions/0642-each-effect-by-its-own-seeds.md.
 
 Units: a main effect is a level minus the factor's first level, averaged over everything else. An interaction is a
 difference of differences: how much one factor's effect changes when the other is switched (twice Yates's interaction).
@@ -21,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from harness.analyse.finite import Interval, finite, squares
+from harness.analyse.finite import Interval, finite, settled, squares
 from harness.analyse.statistics import holm, paired_t
 
 
@@ -45,8 +50,7 @@ class Cells:
 class Effect(NamedTuple):
     """`levels`: the level of each factor of the term that is compared with its first.
 
-    `ci95` and `p` use the residual pooled over all cells, which assumes that cells spread alike; `ci95_by_seed` is
-    Student's over the seeds' own contrasts and assumes nothing of the kind. Where they disagree, believe the latter.
+    `ci95` and `p` are Student's over the seeds' own contrasts; `ci95_pooled` has the residual of all cells.
     """
 
     factors: tuple[str, ...]
@@ -55,17 +59,23 @@ class Effect(NamedTuple):
     ci95: Interval
     p: float
     p_adjusted: float  # Holm over all effects of the table
-    ci95_by_seed: Interval
+    ci95_pooled: Interval
 
 
 class Term(NamedTuple):
-    """A row of the analysis of variance."""
+    """A row of the analysis of variance, its error the term's own mean square over seeds.
+
+    `sphericity` is Greenhouse and Geisser's (1959, Psychometrika 24:95) epsilon, by which `p` shrinks both degrees of
+    freedom: 1 for a term of one degree.
+    """
 
     factors: tuple[str, ...]
     df: int
+    error_df: int
     mean_square: float
     f: float
     p: float
+    sphericity: float
 
 
 class Analysis(NamedTuple):
@@ -113,7 +123,7 @@ def analyse(cells: Cells, order: int = 2, confidence: float = 0.95) -> Analysis:
     raw = [_effect(cells, term, levels, variance, df, confidence) for term in terms for levels in _others(cells, term)]
     adjusted = holm([effect.p for effect in raw])
     effects = tuple(e._replace(p_adjusted=p) for e, p in zip(raw, adjusted, strict=True) if p is not None)
-    rows = tuple(_term(cells, term, variance, df) for term in terms)
+    rows = tuple(_term(cells, term) for term in terms)
     return Analysis(effects, rows, float(flat.mean()), math.sqrt(variance), df)
 
 
@@ -135,28 +145,33 @@ def _effect(
 ) -> Effect:
     n = len(cells.seeds)
     weights = contrast(cells, dict(zip(term, levels, strict=True)))
-    by_seed = weights @ cells.values.reshape(-1, n)  # (seeds,)
-    estimate = float(by_seed.mean())
-    error = math.sqrt(variance * float(weights @ weights) / n)
-    half = float(stats.t.isf((1 - confidence) / 2, df)) * error
-    p = float(2 * stats.t.sf(abs(estimate) / error, df)) if error > 0 else float(estimate == 0)
+    own = paired_t(settled(weights @ cells.values.reshape(-1, n), cells.values).tolist(), confidence)
+    half = float(stats.t.isf((1 - confidence) / 2, df)) * math.sqrt(variance * float(weights @ weights) / n)
     names = tuple(cells.factors[i].name for i in term)
     named = tuple(cells.factors[i].levels[j] for i, j in zip(term, levels, strict=True))
-    own = paired_t(by_seed.tolist(), confidence).ci
-    return Effect(names, named, estimate, (estimate - half, estimate + half), p, p, own)
+    return Effect(names, named, own.mean, own.ci, own.p, own.p, (own.mean - half, own.mean + half))
 
 
-def _term(cells: Cells, term: tuple[int, ...], variance: float, df: int) -> Term:
-    """Sum of squares of the term's effects over all values, by inclusion and exclusion of marginal means."""
-    k = len(cells.factors)
-    part = np.zeros([len(cells.factors[i].levels) if i in term else 1 for i in range(k)])
-    for size in range(len(term) + 1):
-        for kept in itertools.combinations(term, size):
-            gone = (*(i for i in range(k) if i not in kept), k)
-            part = part + (-1.0) ** (len(term) - size) * cells.values.mean(axis=gone, keepdims=True)[..., 0]
-    own = math.prod(len(cells.factors[i].levels) - 1 for i in term)
-    square = float((part**2).sum()) * cells.values.size / part.size / own
+def _term(cells: Cells, term: tuple[int, ...]) -> Term:
+    """The term's orthonormal contrasts, seed by seed: their mean against their spread."""
+    n = len(cells.seeds)
+    basis = reduce(np.kron, [_basis(len(f.levels), i in term) for i, f in enumerate(cells.factors)])
+    scores = settled(basis @ cells.values.reshape(-1, n), cells.values)  # (df, seeds)
+    df, mean = len(basis), scores.mean(axis=1)
+    square = n * float(mean @ mean) / df
+    error = squares(scores - mean[:, None], cells.values) / (df * (n - 1))
     names = tuple(cells.factors[i].name for i in term)
-    if variance == 0:
-        return Term(names, own, square, math.inf if square > 0 else 0.0, 0.0 if square > 0 else 1.0)
-    return Term(names, own, square, square / variance, float(stats.f.sf(square / variance, own, df)))
+    if error == 0:
+        exact = (math.inf, 0.0) if mean.any() else (0.0, 1.0)
+        return Term(names, df, df * (n - 1), square, *exact, 1.0)
+    spread = np.cov(scores).reshape(df, df)
+    epsilon = min(1.0, float(np.trace(spread) ** 2 / (df * (spread**2).sum())))
+    p = float(stats.f.sf(square / error, epsilon * df, epsilon * df * (n - 1)))
+    return Term(names, df, df * (n - 1), square, square / error, p, epsilon)
+
+
+def _basis(levels: int, compared: bool) -> np.ndarray:
+    """Orthonormal rows: the mean over the levels, or what differs between them (Helmert)."""
+    rows = np.vstack([np.ones(levels), np.tri(levels - 1, levels) - np.diag(np.arange(1.0, levels), 1)[:-1]])
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    return rows[1:] if compared else rows[:1]

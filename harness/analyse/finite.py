@@ -35,6 +35,14 @@ def squares(residuals: np.ndarray, values: np.ndarray) -> float:
     return float((residuals**2).sum())
 
 
+def settled(contrasts: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Contrasts of `values` over seeds, the last axis, without what is rounding: exactly 0, or exactly alike."""
+    least = ROUNDING * np.abs(values).max()
+    contrasts = np.where(np.abs(contrasts) <= least, 0.0, contrasts)
+    alike = np.ptp(contrasts, axis=-1, keepdims=True) <= least
+    return np.where(alike, contrasts[..., :1], contrasts)
+
+
 def level(alpha: float) -> float:
     """`alpha` when it is a level, strictly between 0 and 1; else ValueError."""
     if not 0 < alpha < 1:

@@ -11,20 +11,20 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from harness.analyse.finite import Interval, finite, squares
+from harness.analyse.finite import Interval, finite, settled, squares
 from harness.analyse.statistics import holm, paired_t
 from harness.spec.fraction import Chain, Fraction, chains
 
 
 class ChainEffect(NamedTuple):
-    """The sum of a chain's effects, in the unit of its first (see analyse/factorial.py), with seeds as blocks."""
+    """The sum of a chain's effects, in the unit of its first (analyse/factorial.py), by the seeds' own contrasts."""
 
     chain: Chain
     estimate: float
     ci95: Interval
     p: float
     p_adjusted: float  # Holm over all chains
-    ci95_by_seed: Interval  # Student's over the seeds' own contrasts, as in analyse/factorial.py
+    ci95_pooled: Interval  # with the residual of all runs; analyse/factorial.py says what that assumes
 
 
 def chain_effects(
@@ -44,11 +44,8 @@ def chain_effects(
         columns = [design.factors.index(name) for name in chain.effect]
         unit = 2.0 ** len(columns)  # a contrast of means is 2 half-effects; an interaction is a difference of these
         by_seed = unit * (signs[:, columns].prod(axis=1) @ table) / count  # (seeds,)
-        estimate = float(by_seed.mean())
-        error = unit * sd / math.sqrt(count * n)
-        half = float(stats.t.isf((1 - confidence) / 2, df)) * error
-        p = float(2 * stats.t.sf(abs(estimate) / error, df)) if error > 0 else float(estimate == 0)
-        own = paired_t(by_seed.tolist(), confidence).ci
-        found.append(ChainEffect(chain, estimate, (estimate - half, estimate + half), p, p, own))
+        own = paired_t(settled(by_seed, table).tolist(), confidence)
+        half = float(stats.t.isf((1 - confidence) / 2, df)) * unit * sd / math.sqrt(count * n)
+        found.append(ChainEffect(chain, own.mean, own.ci, own.p, own.p, (own.mean - half, own.mean + half)))
     adjusted = holm([effect.p for effect in found])
     return tuple(e._replace(p_adjusted=p) for e, p in zip(found, adjusted, strict=True) if p is not None)

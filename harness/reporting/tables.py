@@ -1,6 +1,8 @@
 """Every table of a report as CSV and LaTeX, for a spreadsheet and a paper: the cells are those of the page.
 
-FOLDER/tables/NAME.csv and NAME.tex. The LaTeX needs the package booktabs, and a name outside Latin XeLaTeX or LuaLaTeX.
+FOLDER/tables/NAME.csv and NAME.tex. The LaTeX needs the package booktabs, and a name beyond Latin and the signs below
+needs XeLaTeX or LuaLaTeX. Compiled with pdfTeX of TeX Live 2022: tests/reporting/test_tables.py does it where it is
+installed.
 Numbers that are not yet text: `harness.load_study`.
 """
 
@@ -9,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from unicodedata import lookup
 
 import pandas as pd
 
@@ -35,14 +38,27 @@ _SPECIAL = {
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     '"': r"\symbol{34}",
+    "`": r"\textasciigrave{}",
     "Δ": r"$\Delta$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{EN DASH}": "--",
+    "\N{EM DASH}": "---",
+    "≥": r"$\geq$",
+    "≈": r"$\approx$",
+    "≠": r"$\neq$",
+    "∞": r"$\infty$",
+    "√": r"$\surd$",
     "±": r"$\pm$",
     "→": r"$\rightarrow$",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
     "·": r"$\cdot$",
     "≤": r"$\leq$",
     "…": r"\ldots{}",
+    **{lookup(f"GREEK SMALL LETTER {name}"): rf"$\{name}$" for name in ("alpha", "beta", "gamma", "delta", "sigma")},
 }
+
+_LIGATURE = re.compile(r"(?<=-)-|(?<=')'")
+"""What TeX would draw as one sign."""
 
 
 def write_tables(folder: Path, page: Page) -> None:
@@ -84,7 +100,8 @@ def latex(grid: Grid, title: str, name: str) -> str:
 
 def escape(text: str) -> str:
     """Text that LaTeX shows as it is."""
-    return "".join(_SPECIAL.get(c, c) for c in " ".join(text.split()))
+    apart = _LIGATURE.sub(lambda sign: f"\0{sign.group()}", " ".join(text.split()))
+    return "".join(_SPECIAL.get(c, c) for c in apart).replace("\0", "{}")
 
 
 def _cell(text: str) -> str:

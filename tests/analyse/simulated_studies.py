@@ -34,13 +34,15 @@ SD = 0.005  # nats per byte, of a difference between two arms of one seed; about
 @dataclass(frozen=True)
 class World:
     """Where the numbers come from. `correlation` is that of two arms over seeds; `shared` that of two seeds, which no
-    study should have; `spread` is each arm's own sd over the others'.
+    study should have; `spread` is each arm's own sd over the others'; `slopes` are the sd, in SD, over seeds of what
+    each arm changes.
     """
 
     correlation: float = 0.5
     shared: float = 0.0
     skewed: bool = False
     spread: tuple[float, ...] = ()
+    slopes: tuple[float, ...] = ()
 
     def values(self, rng: np.random.Generator, arms: int, seeds: int) -> np.ndarray:
         """(arms, seeds) whose paired differences have the standard deviation SD."""
@@ -48,7 +50,10 @@ class World:
         own = np.sqrt(1 - self.shared) * own + np.sqrt(self.shared) * rng.normal(0, 1, (arms, 1))
         own *= np.array([*self.spread, *[1.0] * (arms - len(self.spread))])[:, None]
         block = np.sqrt(self.correlation / (1 - self.correlation)) * rng.normal(0, 1, seeds)
-        return 1.65 + SD / np.sqrt(2) * (own + block)
+        differing = np.zeros((arms, seeds))
+        if self.slopes:
+            differing = SD * np.array(self.slopes)[:, None] * rng.normal(0, 1, seeds)
+        return 1.65 + SD / np.sqrt(2) * (own + block) + differing
 
 
 @dataclass
@@ -138,7 +143,7 @@ def effects(study: StudyRecord, cell: Callable[[tuple[int, ...]], float], world:
         for row, real in zip(found.rows, known.rows, strict=True):
             tally.of["intervals"] += 1
             tally.of["covered"] += row.ci95[0] <= real.estimate <= row.ci95[1]
-            tally.of["covered by seed"] += row.ci95_by_seed[0] <= real.estimate <= row.ci95_by_seed[1]
+            tally.of["covered, pooled"] += row.ci95_pooled[0] <= real.estimate <= row.ci95_pooled[1]
             wrong |= abs(real.estimate) < 1e-12 and row.p_adjusted <= 0.05
             tally.of["effects"] += abs(real.estimate) >= 1e-12
             tally.of["right"] += abs(real.estimate) >= 1e-12 and row.p_adjusted <= 0.05
@@ -175,6 +180,12 @@ def against(arms: int, seeds: int, **how: Any) -> StudyRecord:
 def crossed(*tokens: str, seeds: int, one_in: int = 1) -> StudyRecord:
     """A factorial or a fraction of one."""
     return example_design_study(*tokens, kinds=["factorial"], one_in=one_in, seeds=range(seeds))
+
+
+def slopes_of(study: StudyRecord, place: int) -> tuple[float, ...]:
+    """2 SD over seeds for the arms in which the factor at `place` is switched on: its effect differs by seed."""
+    on = {cell["arm"] for cell in study.design["cells"] if cell["levels"][place]}
+    return tuple(2.0 * (arm.name in on) for arm in study.arms)
 
 
 def main(studies: int) -> None:
@@ -233,15 +244,24 @@ def main(studies: int) -> None:
     print(
         f"\nexplore, 10 arms, 8 seeds, 3 of 10 with -2 sd: {found.sums['false share'] / studies:.1%} of the named wrong"
     )
-    uneven = World(spread=(1.0, 4.0, 1.0, 1.0))
+    factorials(studies)
+
+
+def factorials(studies: int) -> None:
+    """The table of effects and contributions."""
+    even, uneven = World(), World(spread=(1.0, 4.0, 1.0, 1.0))
+    differing = World(slopes=slopes_of(crossed(*THREE, seeds=4), place=2))
     print(
-        "\n| factorial | world | wrong effect | coverage | by seed | add-one | leave-one-out | gap | Shapley | found |"
+        "\n| factorial | world | wrong effect | coverage | pooled | add-one | leave-one-out | gap | Shapley | found |"
     )
     print("|---|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     for name, where, study, world in (
         ("2 x 2 x 2, 4 seeds", "equal spread", crossed(*THREE, seeds=4), even),
         ("2 x 2 x 2, 8 seeds", "equal spread", crossed(*THREE, seeds=8), even),
         ("2 x 2 x 2, 4 seeds", "one cell spreads 4 times", crossed(*THREE, seeds=4), uneven),
+        ("2 x 2 x 2, 8 seeds", "one cell spreads 4 times", crossed(*THREE, seeds=8), uneven),
+        ("2 x 2 x 2, 4 seeds", "what a factor does differs by seed, 2 sd", crossed(*THREE, seeds=4), differing),
+        ("2 x 2 x 2, 8 seeds", "what a factor does differs by seed, 2 sd", crossed(*THREE, seeds=8), differing),
         ("half of 2 x 2 x 2 x 2, 4 seeds", "equal spread", crossed(*THREE, "residual=post", seeds=4, one_in=2), even),
     ):
         tally = effects(study, interacting, world, studies)
@@ -252,7 +272,7 @@ def main(studies: int) -> None:
         cells = [
             tally.rate("wrong"),
             tally.rate("covered", "intervals"),
-            tally.rate("covered by seed", "intervals"),
+            tally.rate("covered, pooled", "intervals"),
             *covered,
         ]
         texts = ["" if cell is None else f"{cell:.1%}" for cell in [*cells, tally.rate("right", "effects")]]

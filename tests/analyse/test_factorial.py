@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from statsmodels.formula.api import ols
-from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.anova import AnovaRM
 
 from harness.analyse import factorial as ours
 
@@ -56,18 +57,56 @@ def test_two_levels_are_statsmodels_least_squares_with_effect_coding() -> None:
         name = ":".join(f"{coded(f)}[S.{levels[f.name]}]" for f in cells.factors if f.name in levels)
         scale = 2.0 ** len(levels)  # a coefficient is half a main effect, a quarter of a difference of differences
         assert effect.estimate == pytest.approx(scale * fit.params[name])
-        assert effect.p == pytest.approx(fit.pvalues[name])
-        assert effect.ci95 == pytest.approx(tuple(scale * interval.loc[name]))
+        assert effect.ci95_pooled == pytest.approx(tuple(scale * interval.loc[name]))
 
 
-def test_mixed_levels_are_statsmodels_analysis_of_variance() -> None:
-    cells = table([NORM, BLOCK, FFN], 3, seed=1)
+def test_terms_are_statsmodels_repeated_measures() -> None:
+    cells = table([NORM, BLOCK, FFN], 5, seed=1)
     found = ours.analyse(cells)
-    anova = anova_lm(ols("y ~ C(seed) + C(norm) * C(block) * C(ffn)", frame(cells)).fit())
+    anova = AnovaRM(frame(cells), "y", "seed", within=["norm", "block", "ffn"]).fit().anova_table
     for term in found.terms:
-        row = anova.loc[":".join(f"C({name})" for name in term.factors)]
-        assert (term.df, term.f, term.p) == pytest.approx((row["df"], row["F"], row["PR(>F)"]))
+        row = anova.loc[":".join(term.factors)]
+        assert (term.df, term.error_df, term.f) == pytest.approx((row["Num DF"], row["Den DF"], row["F Value"]))
+        if term.df == 1:
+            assert term.sphericity == 1
+            assert term.p == pytest.approx(row["Pr > F"])
+        else:
+            assert 1 / term.df <= term.sphericity < 1
+            shrunk = (term.sphericity * term.df, term.sphericity * term.error_df)
+            assert term.p == pytest.approx(stats.f.sf(row["F Value"], *shrunk))
     assert len(found.effects) == 1 + 2 + 1 + 2 + 1 + 2
+
+
+def test_an_effect_of_two_levels_is_its_term() -> None:
+    found = ours.analyse(table([NORM, FFN], 6, seed=3))
+    for effect, term in zip(found.effects, found.terms, strict=True):
+        assert effect.factors == term.factors
+        assert effect.p == pytest.approx(term.p), "t squared is F"
+
+
+def test_sphericity_is_greenhouse_and_geissers_own_formula() -> None:
+    """Geisser and Greenhouse 1958: k² (mean of the diagonal - mean)² over (k-1)(Σs² - 2k Σ row means² + k² mean²)."""
+    cells = table([BLOCK, NORM], 7, seed=4)
+    s = np.cov(cells.values.mean(axis=1))  # of the three levels over seeds
+    k, mean, rows = 3, s.mean(), s.mean(axis=1)
+    below = (k - 1) * ((s**2).sum() - 2 * k * (rows**2).sum() + k**2 * mean**2)
+    (term,) = (t for t in ours.analyse(cells).terms if t.factors == ("block",))
+    assert term.sphericity == pytest.approx(k**2 * (np.diag(s).mean() - mean) ** 2 / below)
+
+
+def test_an_effect_that_differs_between_seeds_is_judged_by_its_own_spread() -> None:
+    """True mean 0, sd 2 over seeds; the rest of the table has sd 0.1, which is what a pooled residual would go by."""
+    rng, held, pooled, wrong = np.random.default_rng(6), 0, 0, 0
+    switched = np.array([[0.0], [1.0]])[..., None]  # norm=rms
+    for _ in range(400):
+        values = rng.normal(0, 0.1, (2, 2, 6)) + 2 * switched * rng.normal(0, 1, 6)
+        effect = ours.analyse(ours.Cells((NORM, FFN), tuple(range(6)), values)).effects[0]
+        held += effect.ci95[0] <= 0 <= effect.ci95[1]
+        pooled += effect.ci95_pooled[0] <= 0 <= effect.ci95_pooled[1]
+        wrong += effect.p <= 0.05
+    assert held / 400 == pytest.approx(0.95, abs=0.035)
+    assert wrong / 400 == pytest.approx(0.05, abs=0.035)
+    assert pooled / 400 < 0.8
 
 
 def test_effects_are_differences_of_marginal_means() -> None:
@@ -112,19 +151,19 @@ def test_seeds_are_blocks_and_interactions_of_additive_cells_are_zero(seed: int)
     assert additive.residual_sd == 0
 
 
-def test_pooled_intervals_cover_and_so_do_those_by_seed_where_cells_spread_unequally() -> None:
+def test_intervals_cover_where_cells_spread_unequally_and_pooled_ones_less() -> None:
     rng = np.random.default_rng(5)
-    held = {"pooled": 0, "pooled, unequal": 0, "by seed, unequal": 0}
+    held = {"pooled": 0, "pooled, unequal": 0, "unequal": 0}
     spread = np.array([[0.1, 0.1], [0.1, 1.0]])[..., None]
     for _ in range(400):
         equal = ours.analyse(ours.Cells((NORM, FFN), (0, 1, 2, 3), rng.normal(0, 1, (2, 2, 4)))).effects[0]
         uneven = ours.analyse(ours.Cells((NORM, FFN), (0, 1, 2, 3), rng.normal(0, 1, (2, 2, 4)) * spread)).effects[0]
-        held["pooled"] += equal.ci95[0] <= 0 <= equal.ci95[1]
-        held["pooled, unequal"] += uneven.ci95[0] <= 0 <= uneven.ci95[1]
-        held["by seed, unequal"] += uneven.ci95_by_seed[0] <= 0 <= uneven.ci95_by_seed[1]
+        held["pooled"] += equal.ci95_pooled[0] <= 0 <= equal.ci95_pooled[1]
+        held["pooled, unequal"] += uneven.ci95_pooled[0] <= 0 <= uneven.ci95_pooled[1]
+        held["unequal"] += uneven.ci95[0] <= 0 <= uneven.ci95[1]
     assert held["pooled"] / 400 == pytest.approx(0.95, abs=0.035)
-    assert held["by seed, unequal"] / 400 == pytest.approx(0.95, abs=0.035)
-    assert held["pooled, unequal"] < held["by seed, unequal"]
+    assert held["unequal"] / 400 == pytest.approx(0.95, abs=0.035)
+    assert held["pooled, unequal"] < held["unequal"]
 
 
 def test_the_levels_of_the_family_are_shared_by_holm() -> None:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 import statsmodels.api as sm
+from scipy import stats
 
 from harness.analyse.fraction import chain_effects
 from harness.spec import fraction as ours
@@ -87,8 +88,11 @@ def test_estimates_and_intervals_are_least_squares() -> None:
     for k, effect in enumerate(chain_effects(HALF, values)):
         unit = 2.0 ** len(effect.chain.effect)
         assert effect.estimate == pytest.approx(unit * fit.params[k])
-        assert effect.ci95 == pytest.approx(tuple(unit * fit.conf_int()[k]))
-        assert effect.p == pytest.approx(fit.pvalues[k])
+        assert effect.ci95_pooled == pytest.approx(tuple(unit * fit.conf_int()[k]))
+        by_seed = [unit * np.linalg.lstsq(np.array(columns).T, one, rcond=None)[0][k] for one in values.T]
+        own = stats.ttest_1samp(by_seed, 0)
+        assert effect.p == pytest.approx(own.pvalue)
+        assert effect.ci95 == pytest.approx(tuple(own.confidence_interval()))
 
 
 @pytest.mark.parametrize(

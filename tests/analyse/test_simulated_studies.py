@@ -24,6 +24,7 @@ from tests.analyse.simulated_studies import (
     effects,
     interacting,
     play,
+    slopes_of,
     verdicts,
 )
 
@@ -160,15 +161,21 @@ def test_a_path_adds_up() -> None:
 def test_intervals_of_effects_cover_and_null_effects_stay_silent() -> None:
     tally = effects(crossed(*THREE, seeds=4), interacting, World(), STUDIES)
     assert tally.rate("wrong") <= most(0.05)
-    for name in ("covered", "covered by seed"):
+    for name in ("covered", "covered, pooled"):
         assert tally.rate(name, "intervals") == pytest.approx(0.95, abs=0.04)
     for part in ("add_one", "leave_one_out", "gap", "shapley"):
         assert tally.rate(f"{part} covered", f"{part} intervals") == pytest.approx(0.95, abs=0.04)
 
 
-def test_cells_that_spread_unevenly_are_covered_by_the_seeds_own_interval() -> None:
-    tally = effects(crossed(*THREE, seeds=4), interacting, World(spread=(1.0, 4.0)), STUDIES)
-    assert tally.rate("covered by seed", "intervals") >= 0.92
+@pytest.mark.parametrize("unlike", ["cells", "seeds"])
+def test_cells_that_spread_and_effects_that_differ_by_seed_are_covered_and_stay_silent(unlike: str) -> None:
+    study = crossed(*THREE, seeds=4)
+    world = World(spread=(1.0, 4.0)) if unlike == "cells" else World(slopes=slopes_of(study, place=2))
+    tally = effects(study, interacting, world, STUDIES)
+    assert tally.rate("covered", "intervals") == pytest.approx(0.95, abs=0.04)
+    assert tally.rate("wrong") <= most(0.05)
+    if unlike == "seeds":
+        assert tally.rate("covered, pooled", "intervals") < tally.rate("covered", "intervals")
 
 
 def test_two_way_means_are_the_means_of_the_cells() -> None:

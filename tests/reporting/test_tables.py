@@ -5,13 +5,31 @@ from __future__ import annotations
 import csv
 import dataclasses
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from harness.reporting.page import page
 from harness.reporting.section import Grid, Section
-from harness.reporting.tables import escape, latex, named
+from harness.reporting.tables import escape, latex, named, write_tables
+from tests.reporting.conftest import BASE, everything, made, moved
+
+ODD = (
+    "norm=a_b & c%",
+    r"x#1^2~y\z",
+    "lr \N{MINUS SIGN} 0.1 +- ±",
+    "{curly} $math$ [b] *star",
+    "quote ' '' ` `` \" - -- ---",
+    "<a|b> ≤≥≈\N{MULTIPLICATION SIGN}·→…",
+    "\N{GREEK SMALL LETTER ALPHA}=0.5 café \N{EN DASH} —",
+    r"100%\\ \input{x} \end{tabular}",
+    "new\nline\ttab",
+)
+"""Names that TeX would take for something else."""
+
+RULES = (r"\toprule", r"\midrule", r"\bottomrule")
 
 
 def rows(path: Path) -> list[list[str]]:
@@ -74,6 +92,50 @@ def test_hostile_cells_stay_in_their_cells(hostile, report_of) -> None:
         body = text[text.index(r"\midrule") : text.index(r"\bottomrule")]
         for line in body.splitlines()[1:]:
             assert len(re.findall(r"(?<!\\)&", line)) == columns - 1
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tables of a study whose arms are ODD."""
+    folder = tmp_path_factory.mktemp("odd")
+    values = {"gpt2": BASE, **{name: moved(0.001 * i, 0.002, -0.001, 0.003) for i, name in enumerate(ODD)}}
+    write_tables(folder, page(made(values, score=everything)))
+    return folder / "tables"
+
+
+def test_odd_names_leave_every_row_its_columns(odd: Path) -> None:
+    for path in odd.glob("*.tex"):
+        text = path.read_text(encoding="utf-8")
+        assert max(map(ord, text)) < 256, "what inputenc knows without a package"
+        bare = re.sub(r"\\[{}$%&_#]", "", text.replace(r"\\", "\n"))
+        assert bare.count("{") == bare.count("}")
+        assert bare.count("$") % 2 == 0
+        assert not set(bare) & set("%#^~`"), path.name
+        assert "_" not in re.sub(r"\$[^$]*\$", "", bare)
+        commands = set(re.findall(r"\\([A-Za-z]+)", text))
+        assert not commands & {"input", "frac", "def"}
+        found = re.search(r"\\begin{tabular}{(.*?)}\n(.*)\\end{tabular}", text, re.DOTALL)
+        assert found is not None
+        columns, body = found.groups()
+        width = len(re.findall(r"[lr]|p{[^}]*}}?", columns.replace(r"\textwidth", "")))
+        lines = [line for line in body.splitlines() if line not in RULES]
+        assert len(lines) == len(rows(path.with_suffix(".csv")))
+        for line in lines:
+            assert line.endswith(r" \\")
+            assert len(re.findall(r"(?<!\\)&", line)) == width - 1 == len(rows(path.with_suffix(".csv"))[0]) - 1
+
+
+def test_odd_names_compile(odd: Path) -> None:
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not on PATH (Debian's texlive-latex-base and texlive-latex-recommended)")
+    inputs = "\\clearpage".join(rf"\input{{tables/{path.stem}}}" for path in sorted(odd.glob("*.tex")))
+    head = r"\documentclass{article}\usepackage{booktabs}\begin{document}"
+    (odd.parent / "main.tex").write_text(f"{head}{inputs}\\end{{document}}", encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "-no-shell-escape", "main.tex"]
+    ended = subprocess.run(
+        command, cwd=odd.parent, capture_output=True, text=True, errors="replace", timeout=300, check=False
+    )
+    assert ended.returncode == 0, ended.stdout[-2000:]
 
 
 @pytest.mark.parametrize("length", [1, 59, 60, 500])

@@ -40,7 +40,7 @@ def _effects(rows: tuple[EffectRow, ...], found: Effects) -> Grid:
             row.change,
             signed(row.estimate),
             interval(row.ci95),
-            interval(row.ci95_by_seed),
+            interval(row.ci95_pooled),
             p_text(row.p_adjusted),
             *([row.aliases] if mixed else []),
         )
@@ -49,21 +49,27 @@ def _effects(rows: tuple[EffectRow, ...], found: Effects) -> Grid:
     note = (
         f"In {SCORES[PRIMARY].unit}, effect coding with {count(found.num_seeds, 'seed')} as blocks. A main effect is a "
         "level minus the baseline's, averaged over everything else; an interaction is how much one factor's effect "
-        "changes when the other is switched. p is Holm's over this table, a family of its own. The first interval "
-        "pools the residual over all cells; the second is of the seeds' own contrasts and is to be believed where they "
-        "disagree."
+        "changes when the other is switched. Interval and p are Student's over the seeds' own contrasts, so cells may "
+        "spread unequally and an effect may differ between seeds; p is Holm's over this table, a family of its own. "
+        "The last interval pools the residual over all cells: narrower with few seeds, and right only where all cells "
+        "spread alike and no effect differs more between seeds than another."
     )
     mixed_note = " An estimate is the sum of the effect and of all it is mixed with; signs as above." if mixed else ""
-    columns = ("effect", "levels", "estimate", "95 % interval", "95 % interval by seed", "p")
+    columns = ("effect", "levels", "estimate", "95 % interval", "95 % interval, pooled", "p")
     return Grid((*columns, *(["mixed with"] if mixed else [])), cells, note + mixed_note, "Effects and interactions")
 
 
 def _variance(found: Effects) -> Grid:
     cells = [_term(term) for term in found.terms]
     sd = number(found.residual_sd, 5)
-    note = f"Seeds as blocks; interactions of any order are kept out of the residual, whose sd is {sd}."
-    return Grid(("term", "df", "mean square", "F", "p"), cells, note, "Analysis of variance")
+    note = (
+        "Repeated measures over seeds: each term against its own mean square over seeds, p by Greenhouse and Geisser's "
+        f"(1959) sphericity. The residual pooled over all cells has an sd of {sd}."
+    )
+    columns = ("term", "df", "df of its error", "mean square", "F", "sphericity", "p")
+    return Grid(columns, cells, note, "Analysis of variance")
 
 
 def _term(term: Term) -> tuple[str, ...]:
-    return (" x ".join(term.factors), str(term.df), f"{term.mean_square:.3g}", f"{term.f:.3g}", p_text(term.p))
+    size = (str(term.df), str(term.error_df), f"{term.mean_square:.3g}", f"{term.f:.3g}")
+    return (" x ".join(term.factors), *size, number(term.sphericity, 2), p_text(term.p))

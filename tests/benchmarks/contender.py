@@ -2,8 +2,9 @@
 
     python contender.py KIND THREADS LAYERS D_MODEL HEADS SEQ_LEN TOKENS_PER_STEP VOCAB
 
-KIND is `eager` or `compiled`, ours, or `nanogpt`, from the checkout that HARNESS_NANOGPT names. It prints `ready`
-after its warm-up; to each line with a number of steps on stdin it answers with the wall and CPU seconds they took.
+KIND is `eager` or `compiled`, ours, or `nanogpt`, from the checkout that HARNESS_NANOGPT names, or `gemm`, a product
+of two matrices as a step. It prints `ready` after its warm-up; to each line with a number of steps on stdin it answers
+with the wall and CPU seconds they took.
 """
 
 from __future__ import annotations
@@ -77,12 +78,18 @@ def nanogpt(layers: int, d_model: int, heads: int, seq_len: int, tokens: int, vo
     return step
 
 
+def gemm(size: int = 1024) -> Callable[[int], Any]:
+    """fp32, square: the ceiling of what a core can do of a step's arithmetic."""
+    a, b, product = torch.randn(size, size), torch.randn(size, size), torch.empty(size, size)
+    return lambda number: torch.mm(a, b, out=product)
+
+
 def main() -> None:
     kind, threads, *sizes = sys.argv[1], int(sys.argv[2]), *map(int, sys.argv[3:])
     torch.set_num_threads(threads)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # nanoGPT prints
-    step = nanogpt(*sizes) if kind == "nanogpt" else ours(kind, *sizes)
+    step = gemm() if kind == "gemm" else nanogpt(*sizes) if kind == "nanogpt" else ours(kind, *sizes)
     done = 0
     for _ in range(WARM_UP):
         step(done)

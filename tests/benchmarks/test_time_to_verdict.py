@@ -1,0 +1,67 @@
+"""The arithmetic of time to verdict, against the tests that give the intervals. What is measured is not tested here."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from harness.analyse.statistics import paired_t
+from harness.analyse.welch import welch_t
+from tests.benchmarks.time_to_verdict import EXAMPLES, QUESTIONS, Speeds, Spread, pairs_of, seeds_for, shown, ways
+
+SPREAD = Spread(
+    sampled=(1.0, 1.02, 1.01, 1.03),
+    whole=(1.0, 1.01, 1.02, 1.02),
+    pairs=dict.fromkeys(QUESTIONS, ((1.0, 1.01), (1.02, 1.025), (1.01, 1.02), (1.03, 1.038))),
+)
+
+
+def sample(n: int, sd: float) -> np.ndarray:
+    """n values of exactly this standard deviation."""
+    values = np.arange(n) - (n - 1) / 2
+    return values * sd / values.std(ddof=1)
+
+
+@pytest.mark.parametrize("sd", [0.002, 0.006, 0.01])
+def test_the_seeds_are_the_fewest_whose_interval_is_narrow_enough(sd: float) -> None:
+    n = seeds_for(sd, 0.003, paired=True)
+    halves = [np.ptp(paired_t(list(sample(k, sd))).ci) / 2 for k in (n - 1, n)]
+    assert halves[0] > 0.003 >= halves[1]
+
+
+@pytest.mark.parametrize("sd", [0.004, 0.01])
+def test_so_they_are_unpaired(sd: float) -> None:
+    n = seeds_for(np.sqrt(2) * sd, 0.003, paired=False)
+    halves = [np.ptp(welch_t(list(sample(k, sd)), list(sample(k, sd))).ci) / 2 for k in (n - 1, n)]
+    assert halves[0] > 0.003 >= halves[1]
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_committed_studies_are_read_as_their_reports_do(question: str) -> None:
+    (folder,) = EXAMPLES.glob(f"{question}_*")
+    (comparison,) = json.loads((folder / "comparisons.json").read_text())["comparisons"]
+    pairs = pairs_of(folder)
+    found = paired_t([variant - baseline for baseline, variant in pairs])
+    assert found.ci == pytest.approx(comparison["ci95"])
+
+
+def test_a_part_is_what_changes_between_two_ways() -> None:
+    speeds = Speeds(
+        hand=0.01, hand_two=0.015, eager=0.01, compiled=0.005, hand_once=2.0, validation=3.0, rest=1.0, start=5.0
+    )
+    by = {way.name: way for way in ways(speeds, SPREAD)}
+    hand, kept = by["by hand"], by["the baseline kept"]
+    assert (kept.runs / hand.runs, kept.seeds) == (3 / 4, hand.seeds)  # two questions of two arms, one of them shared
+    pairs, at_once = by["seeds in pairs"], by["two runs at once"]
+    assert pairs.runs == 3 * pairs.seeds[0]
+    assert at_once.seconds / pairs.seconds == pytest.approx((4068 * 0.015 + 5) / (2 * (4068 * 0.01 + 5)))
+    assert by["eager"].seconds == pytest.approx(pairs.runs / 2 * (4068 * 0.01 + 4) + 2 * 5)
+    assert f"eager {hand.seconds / by['eager'].seconds:.1f}" in shown(list(by.values()), SPREAD)
+
+
+def test_pairing_counts_what_the_two_runs_have_in_common() -> None:
+    assert SPREAD.paired(QUESTIONS[0]) == pytest.approx(np.std([0.01, 0.005, 0.01, 0.008], ddof=1))
+    baseline, variant = zip(*SPREAD.pairs[QUESTIONS[0]], strict=True)
+    assert SPREAD.unpaired(QUESTIONS[0]) ** 2 == pytest.approx(np.var(baseline, ddof=1) + np.var(variant, ddof=1))

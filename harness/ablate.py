@@ -33,6 +33,7 @@ from harness.cli.boundary import run_command
 from harness.cli.design_flags import add_design_flags, baseline_name, family_of, study_seeds
 from harness.cli.ladder import climb_ladder
 from harness.cli.ladder_flags import add_ladder_flags, is_ladder_asked
+from harness.cli.manner import add_manner_flags, check_manner, manner_for
 from harness.cli.prepare import (
     check_parallel,
     check_tasks,
@@ -75,6 +76,7 @@ def parser() -> Parser:
     add_ladder_flags(p)
     add_forecast_flags(p)
     add_place_flags(p)
+    add_manner_flags(p)
     add_engine_flags(p)
     add_parallel_flags(p)
     p.add_argument("--list", action="store_true", help="show slots, variants and what they are, then leave")
@@ -94,12 +96,14 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
     if args.list:
         print(show.variants_text())
         return 0
+    check_manner(args)
     if is_ladder_asked(args):
         return climb_ladder(args, argv)
     started = time.monotonic()
     decided = decide(args, argv)
     study, folder = decided.study, decided.place.out / decided.study.name
-    print(f"{show.plan_text(study)}\n{decided.step.step} steps: {decided.step.reason}", file=sys.stderr)
+    said = "\n".join([show.plan_text(study), f"{decided.step.step} steps: {decided.step.reason}", *decided.told])
+    print(said, file=sys.stderr)
     place = decided.place
     known = read_calibration(place.store, study)
     print(show.forecast_text(known, study, place.num_workers, args.effect, args.power), file=sys.stderr)
@@ -116,7 +120,9 @@ def ablate(args: argparse.Namespace, argv: Sequence[str]) -> int:
 
 @dataclass(frozen=True)
 class Decided:
-    """Everything that is settled before the first run of a study. `regimes` and `tuning` where they were asked for."""
+    """Everything that is settled before the first run of a study. `regimes` and `tuning` where they were asked for;
+    `told` are sentences on the manner of training.
+    """
 
     study: StudyRecord
     plan: Plan
@@ -124,6 +130,7 @@ class Decided:
     scores: ChosenScores
     place: Place
     step: StepChoice
+    told: Sequence[str]
     regimes: Regimes | None
     tuning: Tuning | None
 
@@ -149,7 +156,8 @@ def decide(args: argparse.Namespace, argv: Sequence[str]) -> Decided:
         if args.tasks is not None:
             check_tasks(scores, data, data_folder(place.store))
         step = choose_step_for(args, plan)
-        place = dataclasses.replace(place, step=step.step)
+        manner, told = manner_for(args, plan)
+        place = dataclasses.replace(place, step=step.step, manner=manner)
         timing: dict[str, Any] = {}
         if args.match == "time":
             plan, timing = planned_by_time(plan, data, place)
@@ -164,6 +172,7 @@ def decide(args: argparse.Namespace, argv: Sequence[str]) -> Decided:
             looks=args.looks,
             step=step.step,
             parallel=place.parallel,
+            manner=manner,
             family=family_of(args),
             screen=args.screen,
             also=[*(["all regimes"] if args.match == "all" else []), *(tuning.decided if tuning else [])],
@@ -173,7 +182,7 @@ def decide(args: argparse.Namespace, argv: Sequence[str]) -> Decided:
             study, regimes = declare_regimes(study, plan, data, scores, place)
         if tuning is not None:
             study = declared(study, tuning)
-    return Decided(study, plan, data, scores, place, step, regimes, tuning)
+    return Decided(study, plan, data, scores, place, step, told, regimes, tuning)
 
 
 def carry_out(d: Decided) -> Material:

@@ -75,6 +75,8 @@ def choose_step_for(args: argparse.Namespace, plan: Plan) -> StepChoice:
     """
     if args.parallel is not None:
         return StepChoice("eager", "--parallel trains by eager steps")
+    if args.stack != "off" or args.precision != "fp32":
+        return StepChoice("eager", "--stack and --precision bf16 train by eager steps")
     device = choose_device(args.device)
 
     def choice(obstacles: Sequence[str]) -> StepChoice:

@@ -29,6 +29,7 @@ from harness.reporting.section import Material
 from harness.reporting.write import write_report
 from harness.train.compile import StepKind
 from harness.train.device import choose_device
+from harness.train.manner import PLAIN, Manner
 from harness.train.parallel import Parallel
 
 LOG = "workers.log"
@@ -47,6 +48,7 @@ class Place:
     engine: Callable[[Path], Engine]  # from the file that takes what goes wrong
     step: StepKind = "eager"
     parallel: Parallel | None = None
+    manner: Manner = PLAIN
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Place:
@@ -110,6 +112,7 @@ def run_study(
         scores=scores.requests,
         step=place.step,
         parallel=place.parallel,
+        manner=place.manner,
     )
     runs = run_looks(study, tasks, store, folder, place.engine(folder / LOG), fresh)
     write_study(folder, study, runs)

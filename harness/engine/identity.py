@@ -14,6 +14,7 @@ import torch
 
 import harness
 from harness.spec.spec import Spec
+from harness.train.manner import PLAIN, Manner
 from harness.train.parallel import Parallel
 from variants import registry
 
@@ -45,6 +46,12 @@ NUMERIC_FILES = (
 PARALLEL_FILES = ("harness/train/shards.py", "harness/train/team.py")
 """The same, of runs over several processes alone."""
 
+STACK_FILES = ("harness/data/stacked_batches.py", "harness/train/stack.py", "harness/train/stacked.py")
+"""The same, of runs that are trained in a stack."""
+
+PRECISION_FILES = ("harness/train/precision.py",)
+"""The same, of runs in another precision than fp32."""
+
 
 def identity(
     spec: Spec,
@@ -58,6 +65,7 @@ def identity(
     rerun: int = 0,
     branch: dict[str, Any] | None = None,
     parallel: dict[str, Any] | None = None,
+    manner: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content that produces a run: equal identities give equal bits.
 
@@ -66,6 +74,7 @@ def identity(
         rerun: a number for a run that is done again on purpose, to see whether the machine gives the same bits.
         branch: the key of the trunk that the run comes from, and the step at which it leaves it.
         parallel: over how many processes the run is split and how, and the digest of the code that does it.
+        manner: precision and rows of its stack, where they are not the plain ones, and the digest of their code.
     """
     return {
         "spec": spec.to_json(),
@@ -80,6 +89,7 @@ def identity(
         **({"rerun": rerun} if rerun else {}),
         **({"branch": branch} if branch else {}),
         **({"parallel": parallel} if parallel else {}),
+        **({"manner": manner} if manner else {}),
     }
 
 
@@ -94,6 +104,15 @@ def parallel_class(parallel: Parallel | None) -> dict[str, Any] | None:
         return None
     code = files_digest(ROOT / file for file in PARALLEL_FILES)
     return {"kind": parallel.kind, "processes": parallel.processes, "code": code}
+
+
+def manner_class(manner: Manner) -> dict[str, Any] | None:
+    """What of a manner decides the bits; None where it is the plain one."""
+    if manner == PLAIN:
+        return None
+    files = [*(STACK_FILES if manner.rows else ()), *(PRECISION_FILES if manner.precision != "fp32" else ())]
+    code = files_digest(ROOT / file for file in files)
+    return {"precision": manner.precision, "rows": manner.rows, "code": code}
 
 
 @lru_cache(maxsize=1024)

@@ -18,7 +18,7 @@ from torch import Tensor
 from harness.data import dataset
 from harness.data.batches import Batches
 from harness.engine.heartbeat import heartbeat
-from harness.engine.identity import identity, key_of, parallel_class
+from harness.engine.identity import identity, key_of, manner_class, parallel_class
 from harness.engine.scoring import ScoreRequest, score_run
 from harness.model.transformer import Transformer
 from harness.records.record import RunRecord
@@ -31,8 +31,10 @@ from harness.train.checkpoint import checkpoints, file_sha256, save_tensors
 from harness.train.compile import StepKind, step_class
 from harness.train.crew import ALONE, Crew
 from harness.train.device import choose_device, device_class
+from harness.train.manner import PLAIN, Manner
 from harness.train.parallel import Parallel
-from harness.train.trainer import CHECKPOINT_SECONDS, train
+from harness.train.precision import make_model
+from harness.train.trainer import CHECKPOINT_SECONDS, Training, train
 from harness.train.trunk import extend_trunk, points_of
 
 CURVE_ROWS = 200
@@ -58,6 +60,7 @@ class Job:
     rerun: int = 0  # see `identity`
     from_trunk: bool = False  # a wsd run that decays from the trunk of its recipe, spec, seed and data
     parallel: Parallel | None = None  # over processes of one machine; None: one
+    manner: Manner = PLAIN
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -86,6 +89,7 @@ class Job:
             self.rerun,
             branch,
             parallel_class(self.parallel),
+            manner_class(self.manner),
         )
 
     @property
@@ -118,6 +122,7 @@ class Job:
                 "recipe": Recipe(**data["recipe"]),
                 "scores": tuple(ScoreRequest.from_json(request) for request in data["scores"]),
                 "parallel": None if data["parallel"] is None else Parallel(**data["parallel"]),
+                "manner": Manner(**data["manner"]),
             }
         )
 
@@ -140,10 +145,21 @@ def execute(
 
     Weights stay beside the record as `weights.safetensors`; the checkpoints are removed. A stop that comes while
     the run is scored leaves the scores it has. `on_score` is called with what the run is scored on, `on_wait` while
-    another process has the run, `on_trunk_wait` while it has the trunk; all about once a second.
+    another process has the run, `on_trunk_wait` while it has the trunk; all about once a second. A run of a stack is
+    trained in one without others, which gives it the same bits.
     """
-    from harness.engine.torchrun import Listener, train_in_team  # it needs `Job`
+    from harness.engine.stack_job import execute_stack  # they need `Job`
+    from harness.engine.torchrun import Listener, train_in_team
 
+    if job.manner.rows is not None:
+        (record,) = execute_stack(
+            [job],
+            on_progress=lambda run, step, loss: on_progress(step, loss),
+            on_score=lambda run, name: on_score(name),
+            on_wait=on_wait,
+            should_stop=should_stop,
+        )
+        return record
     store, key = RunStore(job.store), job.key
     with store.lock(key, on_wait=on_wait, should_stop=should_stop) as held:
         if not held:
@@ -190,7 +206,7 @@ def train_and_validate(
         crew: the processes that do it together, each of which calls this.
         device: of this process; None: the job's.
     """
-    device, key = device or choose_device(job.device), job.key
+    device = device or choose_device(job.device)
     data = dataset.load(data_folder(job.store), job.data_sha256)
     sequences = job.recipe.tokens_per_step // job.spec.seq_len
     order = job.seed if job.data_seed is None else job.data_seed
@@ -206,16 +222,30 @@ def train_and_validate(
     if job.from_trunk and not checkpoints(folder):
         trunk, step = store.folder(job.trunk_key), job.recipe.branch_step(job.num_steps)
         with store.lock(job.trunk_key, on_wait=on_trunk_wait, should_stop=should_stop) as held:
-            model = Transformer(job.spec, seed=job.seed).to(device)
+            model = make_model(job.spec, job.seed, job.manner.precision).to(device)
             if not held or extend_trunk(trunk, model, batches, job.recipe, step, **how) == "stopped":
                 return None
         start = points_of(trunk)
-    model = crew.place(Transformer(job.spec, seed=job.seed), device)
+    model = crew.place(make_model(job.spec, job.seed, job.manner.precision), device)
     training = train(model, batches, job.recipe, job.num_steps, folder=folder, start=start, **how)
     if training.status == "stopped":
         return None
+    return record_of(job, training, model, data, store, crew, on_score)
+
+
+def record_of(
+    job: Job,
+    training: Training,
+    model: Transformer,
+    data: dataset.TokenizedData,
+    store: RunStore,
+    crew: Crew,
+    on_score: Callable[[str], None],
+) -> RunRecord:
+    """The record of a run that has ended, with its weights beside where it will be."""
+    assert training.status != "stopped", "a stopped run has no record"
     record = RunRecord(
-        key=key,
+        key=job.key,
         identity=job.identity,
         status=training.status,
         reason=training.reason or crew.remark(),
@@ -228,7 +258,7 @@ def train_and_validate(
     if training.status == "diverged":
         return record
     with heartbeat(partial(on_score, "validation")):
-        return _validated(record, model, data, store.folder(key), crew)
+        return _validated(record, model, data, store.folder(record.key), crew)
 
 
 def _validated(

@@ -17,6 +17,7 @@ from pathlib import Path
 from harness.engine.event import Event
 from harness.engine.job import Job, failed
 from harness.engine.patience import TICK_SECONDS, Patience, Watch
+from harness.engine.stack_job import stacks_of
 from harness.engine.torchrun import LOST
 from harness.records.store import RunStore, StoreError
 
@@ -57,11 +58,12 @@ class LocalEngine:
             StoreError: a record or checkpoint could not be written.
             OSError: a worker could not be started.
         """
-        waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for index in range(len(jobs)):
-            waiting.put(index)
+        waiting: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
+        stacks = stacks_of(jobs)
+        for stack in stacks:
+            waiting.put(stack)
         events: queue.Queue[Event | Exception | None] = queue.Queue()
-        num_lanes = min(self.num_workers, len(jobs))
+        num_lanes = min(self.num_workers, len(stacks))
         lanes = [_Lane(jobs, waiting, events, self.log, self.patience) for _ in range(num_lanes)]
         try:
             for lane in lanes:
@@ -103,7 +105,7 @@ class _Lane(threading.Thread):
     def __init__(
         self,
         jobs: Sequence[Job],
-        waiting: queue.SimpleQueue[int],
+        waiting: queue.SimpleQueue[tuple[int, ...]],
         events: queue.Queue[Event | Exception | None],
         log: Path,
         patience: Patience,
@@ -115,11 +117,12 @@ class _Lane(threading.Thread):
         self.watch: Watch | None = None  # while a job is with the worker
         self.hung: float | None = None  # seconds of silence after which the worker was killed
         self.reached = 0  # steps that this attempt has told of
+        self.left: list[int] = []  # of the jobs in hand, those that have not ended
 
     def run(self) -> None:
         try:
             while not self.stopping.is_set():
-                self._run_job(self.waiting.get_nowait())
+                self._run_jobs(self.waiting.get_nowait())
         except queue.Empty:
             pass
         except Exception as error:  # for the thread that called the engine: a job must not be lost without a word
@@ -171,29 +174,35 @@ class _Lane(threading.Thread):
                 pass
             self.worker = None
 
-    def _run_job(self, index: int) -> None:
-        """Hand the job to workers until one says how it ended; the third that dies no further on ends it as failed."""
-        self.events.put(Event("start", index))
+    def _run_jobs(self, stack: tuple[int, ...]) -> None:
+        """Hand one job, or a stack of them, to workers until they say how each ended; the third that dies no further
+        on ends what is left as failed.
+        """
+        for index in stack:
+            self.events.put(Event("start", index))
+        self.left = list(stack)
         deaths, furthest, death = 0, -1, ""
         while deaths < ATTEMPTS:
-            if self._attempt(index) or self.stopping.is_set():
+            if self._attempt() or self.stopping.is_set():
                 return
             code = self._reap(time.monotonic() + STOP_SECONDS)
             if self.hung is not None or code not in TOLD_TO_LEAVE:
                 deaths = 1 if self.reached > furthest else deaths + 1
                 furthest = max(furthest, self.reached)
             death = _death(code, self.hung)
-            self.events.put(Event("note", index, reason=f"the worker process {death} after step {self.reached}"))
+            self.events.put(Event("note", self.left[0], reason=f"the worker process {death} after step {self.reached}"))
         reason = f"the worker process died {ATTEMPTS} times, the last one {death}; see {self.log.name}"
-        try:
-            RunStore(self.jobs[index].store).put(failed(self.jobs[index], reason))
-            self.events.put(Event("end", index, status="failed", reason=reason))
-        except StoreError as error:
-            self.events.put(Event("broken", index, reason=str(error)))
+        for index in self.left:
+            try:
+                RunStore(self.jobs[index].store).put(failed(self.jobs[index], reason))
+                self.events.put(Event("end", index, status="failed", reason=reason))
+            except StoreError as error:
+                self.events.put(Event("broken", index, reason=str(error)))
 
-    def _attempt(self, index: int) -> bool:
-        """Whether the worker said how the job ended before it died."""
-        job = self.jobs[index]
+    def _attempt(self) -> bool:
+        """Whether the worker said how all that was left ended before it died."""
+        stack = tuple(self.left)
+        jobs = [self.jobs[index] for index in stack]
         if self.worker is None or self.worker.poll() is not None:
             self._release()
             self.worker = self._hire()
@@ -202,27 +211,32 @@ class _Lane(threading.Thread):
         assert self.worker.stdin is not None
         assert self.worker.stdout is not None
         self.hung, self.reached = None, 0
+        errand = [job.to_json() for job in jobs] if len(jobs) > 1 else jobs[0].to_json()
         try:
-            self.worker.stdin.write(json.dumps(job.to_json()) + "\n")
+            self.worker.stdin.write(json.dumps(errand) + "\n")
             self.worker.stdin.flush()
         except (BrokenPipeError, ValueError):  # it died, or a stop closed the pipe
             return False
-        self.watch = Watch(self.patience, job.training_flops_per_token * job.recipe.tokens_per_step)
+        rows, job = max(len(jobs), jobs[0].manner.rows or 1), jobs[0]
+        self.watch = Watch(self.patience, rows * job.training_flops_per_token * job.recipe.tokens_per_step)
         try:
-            return any(self._hear(index, line) for line in self.worker.stdout)
+            return any(self._hear(stack, line) for line in self.worker.stdout)
         finally:
             self.watch = None
 
-    def _hear(self, index: int, line: str) -> bool:
-        """Pass on what a worker says; whether it is the last word on the job."""
+    def _hear(self, stack: tuple[int, ...], line: str) -> bool:
+        """Pass on what a worker says of the jobs it was handed; whether it is the last word on them."""
         if not line.endswith("\n"):  # it died in the middle of it
             return False
-        event = Event.from_json(index, json.loads(line))
+        data = json.loads(line)
+        event = Event.from_json(stack[data.get("run", 0)], data)
         if self.watch is not None:
             self.watch.hear(event)
         self.reached = max(self.reached, event.step)
         self.events.put(event)
-        return event.kind in ("end", "broken")
+        if event.kind == "end":
+            self.left.remove(event.job)
+        return event.kind == "broken" or not self.left
 
     def _hire(self) -> subprocess.Popen[str]:
         with self.log.open("a") as log:

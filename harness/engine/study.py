@@ -23,6 +23,7 @@ from harness.records.record import ArmRecord, StudyRecord, StudyRun
 from harness.records.registration import register
 from harness.records.store import RunStore
 from harness.train.compile import StepKind
+from harness.train.manner import PLAIN, Manner
 from harness.train.optimizer import parameter_groups
 from harness.train.parallel import Parallel
 
@@ -57,6 +58,7 @@ def tasks_of(
     scores: Sequence[ScoreRequest] = (),
     step: StepKind = "eager",
     parallel: Parallel | None = None,
+    manner: Manner = PLAIN,
 ) -> list[Task]:
     """The runs of a study, seed by seed, so that complete pairs come early."""
     return [
@@ -76,6 +78,7 @@ def tasks_of(
                 scores=tuple(scores),
                 step=step,
                 parallel=parallel,
+                manner=manner,
                 from_trunk=plan.from_trunk,
             ),
         )
@@ -174,6 +177,7 @@ def study_record(
     screen: int = 0,
     also: Sequence[Any] = (),
     parallel: Parallel | None = None,
+    manner: Manner = PLAIN,
 ) -> StudyRecord:
     """Everything decided before the first run. The name is made from what is compared and on what.
 
@@ -186,6 +190,7 @@ def study_record(
     decided = [content, plan.recipe.to_json(), plan.match, data.sha256, list(seeds), margin]
     decided += [] if step == "eager" else [step]
     decided += [] if parallel is None else [str(parallel)]
+    decided += [] if manner == PLAIN else [str(manner)]
     decided += [list(looks)] if len(looks) > 1 else []
     decided += [family] if family != "holm" else []
     decided += [{"screen": screen}] if screen else []
@@ -208,7 +213,11 @@ def study_record(
         recipe=plan.recipe.to_json(),
         data=data_facts(data),
         environment=environment(
-            plan.baseline.ledger.spec, device, step, **({} if parallel is None else {"parallel": str(parallel)})
+            plan.baseline.ledger.spec,
+            device,
+            step,
+            **({} if parallel is None else {"parallel": str(parallel)}),
+            **({} if manner == PLAIN else {"manner": str(manner)}),
         ),
         arms=arms,
         registration=register(

@@ -1,5 +1,7 @@
 """A worker process: reads jobs as JSON lines on stdin, writes events as JSON lines on stdout.
 
+A line is a job, or a list of jobs that are trained as one stack; then `run` in an event is the number of one of them.
+
 When stdin ends, because the study was stopped or killed, the run in progress is checkpointed and the worker
 leaves; so it does at SIGTERM, with exit code 143. It is started by harness/engine/local.py, one thread a process.
 """
@@ -19,7 +21,9 @@ from collections.abc import Callable, Iterator
 from typing import IO, Any
 
 from harness.engine.job import Job, execute, failed
+from harness.engine.stack_job import execute_stack
 from harness.engine.torchrun import LOST, LostProcessError
+from harness.records.record import RunRecord
 from harness.records.store import RunStore, StoreError
 from harness.train.checkpoint import CheckpointError, RunNote
 from harness.train.device import choose_device, prepare_process
@@ -35,7 +39,7 @@ class Worker:
 
     def __init__(self, stdin: IO[str], events: IO[str]) -> None:
         self.stdin, self.events = stdin, events
-        self.jobs: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self.jobs: queue.SimpleQueue[dict[str, Any] | list[dict[str, Any]] | None] = queue.SimpleQueue()
         self.leaving = False
         self.exit_code = 0
 
@@ -69,7 +73,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, worker.on_sigterm)
     threading.Thread(target=worker.read, daemon=True).start()
     while not worker.leaving and (data := worker.jobs.get()) is not None:
-        _serve(Job.from_json(data), worker)
+        _serve([Job.from_json(one) for one in (data if isinstance(data, list) else [data])], worker)
     return worker.exit_code
 
 
@@ -83,37 +87,55 @@ def private_pipes() -> tuple[IO[str], IO[str]]:
     return stdin, events
 
 
-def _serve(job: Job, worker: Worker) -> None:
-    """Do one job and say how it ended; say nothing when it was cut short by SIGTERM, so that it is handed out again."""
+def _serve(jobs: list[Job], worker: Worker) -> None:
+    """Do one job, or one stack of them, and say how each ended; say nothing when it was cut short by SIGTERM, so that
+    it is handed out again.
+    """
     try:
-        prepare_process(choose_device(job.device))
+        prepare_process(choose_device(jobs[0].device))
         with warnings_as_notes(worker.send):
-            record = execute(
-                job,
-                on_progress=lambda step, loss: worker.send(event="progress", step=step, loss=loss),
-                on_score=lambda name: worker.send(event="scoring", reason=name),
-                on_wait=lambda: worker.send(event="waiting"),
-                on_trunk_wait=lambda: worker.send(event="waiting"),
-                should_stop=lambda: worker.leaving,
-            )
-        if worker.exit_code:  # it may lack steps or scores
+            records = _execute_all(jobs, worker)
+        if worker.exit_code:  # they may lack steps or scores
             return
-        status, reason = ("stopped", "") if record is None else (record.status, record.reason)
-        worker.send(event="end", status=status, reason=reason)
+        for run, record in enumerate(records):
+            status, reason = ("stopped", "") if record is None else (record.status, record.reason)
+            worker.send(event="end", run=run, status=status, reason=reason)
     except (StoreError, CheckpointError) as error:  # disk full, say: no later run would fare better
-        worker.send(event="broken", reason=f"{job.store}: {error}")
+        worker.send(event="broken", reason=f"{jobs[0].store}: {error}")
     except LostProcessError as error:  # as if this one had died: the study hands the run out again
         print(error, file=sys.stderr)
         worker.exit_code, worker.leaving = LOST, True
     except Exception as error:  # whatever a variant raises is that run's failure, not the study's
         traceback.print_exc()
-        _record_failure(job, f"{type(error).__name__}: {error}", worker)
+        for run, job in enumerate(jobs):
+            _record_failure(job, f"{type(error).__name__}: {error}", worker, run)
 
 
-def _record_failure(job: Job, reason: str, worker: Worker) -> None:
+def _execute_all(jobs: list[Job], worker: Worker) -> list[RunRecord | None]:
+    """The records of one job, or of the jobs of a stack."""
+    if len(jobs) > 1:
+        return execute_stack(
+            jobs,
+            on_progress=lambda run, step, loss: worker.send(event="progress", run=run, step=step, loss=loss),
+            on_score=lambda run, name: worker.send(event="scoring", run=run, reason=name),
+            on_wait=lambda: worker.send(event="waiting"),
+            should_stop=lambda: worker.leaving,
+        )
+    record = execute(
+        jobs[0],
+        on_progress=lambda step, loss: worker.send(event="progress", step=step, loss=loss),
+        on_score=lambda name: worker.send(event="scoring", reason=name),
+        on_wait=lambda: worker.send(event="waiting"),
+        on_trunk_wait=lambda: worker.send(event="waiting"),
+        should_stop=lambda: worker.leaving,
+    )
+    return [record]
+
+
+def _record_failure(job: Job, reason: str, worker: Worker, run: int) -> None:
     try:
         RunStore(job.store).put(failed(job, reason))
-        worker.send(event="end", status="failed", reason=reason)
+        worker.send(event="end", run=run, status="failed", reason=reason)
     except (StoreError, UserError) as error:  # UserError: the record that is there is damaged
         worker.send(event="broken", reason=f"{job.store}: {error}")
 

@@ -1,0 +1,82 @@
+"""The flags --precision and --stack: in what numbers runs are trained, and how many as one program."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from harness.cli.ladder_flags import is_ladder_asked
+from harness.plan.study import Plan
+from harness.train.device import choose_device
+from harness.train.manner import Manner
+from harness.train.precision import check_precision
+from harness.train.stackable import choose_stack, stack_obstacle
+from variants.errors import UserError
+
+
+def add_manner_flags(parser: argparse.ArgumentParser) -> None:
+    """How the arithmetic of the runs is done, the same for all arms: docs/performance.md."""
+    group = parser.add_argument_group("arithmetic, the same for all arms")
+    group.add_argument(
+        "--precision",
+        default="fp32",
+        choices=("fp32", "bf16"),
+        help="of the products in training; weights, moments and losses are fp32 with both; default %(default)s",
+    )
+    group.add_argument(
+        "--stack",
+        default="off",
+        type=_stack,
+        metavar="N|auto|off",
+        help="train N seeds of an arm as one program (torch.func.vmap), for a GPU that one small run leaves idle; "
+        "default %(default)s",
+    )
+
+
+def _stack(text: str) -> int | str:
+    if text in ("auto", "off"):
+        return text
+    if text.isascii() and text.isdigit() and int(text) >= 2:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"takes a whole number of at least 2, auto or off, got {text!r}")
+
+
+def check_manner(args: argparse.Namespace) -> None:
+    """Raise `UserError` where the flags do not go with others, before any text is read."""
+    asked = [
+        flag
+        for flag, given in (
+            (f"--precision {args.precision}", args.precision != "fp32"),
+            (f"--stack {args.stack}", args.stack != "off"),
+        )
+        if given
+    ]
+    excluded = [
+        ("--compile on", args.compile == "on"),
+        (f"--match {args.match}", args.match in ("time", "all")),
+        ("--tune", args.tune is not None),
+        ("--budgets or --ladder", is_ladder_asked(args)),
+    ]
+    if args.stack != "off":
+        excluded += [("--parallel", args.parallel is not None), (f"--engine {args.engine}", args.engine != "local")]
+    for other, given in excluded if asked else ():
+        if given:
+            raise UserError(f"{asked[-1]} does not go with {other}; leave one of them out")
+    check_precision(args.precision, choose_device(args.device))
+
+
+def manner_for(args: argparse.Namespace, plan: Plan) -> tuple[Manner, Sequence[str]]:
+    """How the runs of a plan are trained, and what the user should know of it."""
+    device = choose_device(args.device)
+    slow = check_precision(args.precision, device)
+    told = [f"bf16: {slow}"] if slow else []
+    if args.stack == "off":
+        return Manner(args.precision), told
+    found = choose_stack(args.stack, device.type, [])
+    if found.rows is not None:
+        arms = ((arm.ledger.spec, plan.recipe_of(arm.name)) for arm in plan.arms)
+        reasons = [stack_obstacle(spec, recipe, device, args.precision) for spec, recipe in arms]
+        named = [f"{arm.name}: {why}" for arm, why in zip(plan.arms, reasons, strict=True) if why is not None]
+        found = choose_stack(args.stack, device.type, named)
+    word = "one by one" if found.rows is None else f"stacks of {found.rows}"
+    return Manner(args.precision, found.rows), [*told, f"{word}: {found.reason}"]

@@ -7,7 +7,7 @@ elsewhere each time, are left over. Step i takes the next sequences_per_step win
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -36,7 +36,8 @@ class Batches:
         around = np.concatenate([tokens, tokens[:seq_len]])  # the last window goes on at the beginning
         self._tokens = torch.from_numpy(around.astype(np.int32)).to(device)
         self._within = torch.arange(seq_len + 1, device=device)
-        self._epoch = lru_cache(maxsize=2)(self._starts_of_epoch)
+        # bound to numbers and not to self: a cycle would keep the tokens of finished runs until the collector comes by
+        self._epoch = lru_cache(maxsize=2)(partial(starts_of_epoch, seed, len(tokens), seq_len))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of a step, int64 (B, T) each; targets are the inputs one token later."""
@@ -52,9 +53,11 @@ class Batches:
         pieces = [self._epoch(int(epoch))[within[epochs == epoch]] for epoch in np.unique(epochs)]
         return np.concatenate(pieces)
 
-    def _starts_of_epoch(self, epoch: int) -> np.ndarray:
-        """Where the windows of an epoch begin, shuffled: sorted by raw bits, whose stream numpy promises to keep."""
-        bits = np.random.Philox(np.random.SeedSequence([self.seed, epoch])).random_raw(self.windows_per_epoch + 1)
-        phase = int(bits[0]) % self.num_tokens
-        order = np.argsort(bits[1:], kind="stable")
-        return (phase + order * self.seq_len) % self.num_tokens
+
+def starts_of_epoch(seed: int, num_tokens: int, seq_len: int, epoch: int) -> np.ndarray:
+    """Where the windows of an epoch begin, shuffled: sorted by raw bits, whose stream numpy promises to keep."""
+    windows = num_tokens // seq_len
+    bits = np.random.Philox(np.random.SeedSequence([seed, epoch])).random_raw(windows + 1)
+    phase = int(bits[0]) % num_tokens
+    order = np.argsort(bits[1:], kind="stable")
+    return (phase + order * seq_len) % num_tokens

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -108,3 +111,16 @@ def test_the_stream_is_copied_from_a_read_only_map() -> None:
 def test_a_stream_too_short_is_our_own_mistake(seq_len: int) -> None:
     with pytest.raises(AssertionError):
         Batches(stream(100), seq_len, 2, 0)
+
+
+def test_the_tokens_go_when_the_run_is_over() -> None:
+    """Without the collector, which a worker that trains run after run seldom hears."""
+    batches = make(100, 10, 2)
+    batches.batch(0)
+    tokens = weakref.ref(batches._tokens)
+    gc.disable()
+    try:
+        del batches
+        assert tokens() is None
+    finally:
+        gc.enable()

@@ -65,8 +65,8 @@ def errors(model: Transformer, tokens: Tensor, prompt: int = 2) -> tuple[list[fl
 @pytest.mark.parametrize("pair", list(itertools.combinations(SLOTS, 2)), ids="-".join)
 def test_every_step_equals_the_uncached_model(pair: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replay, "KEYS", 4)  # so that the cache grows on the way
-    for first, second in itertools.product(choices(pair[0]), choices(pair[1])):
-        found, step = errors(model_of(**{pair[0]: first, pair[1]: second}), some_tokens())
+    for i, (first, second) in enumerate(itertools.product(choices(pair[0]), choices(pair[1]))):
+        found, step = errors(model_of(**{pair[0]: first, pair[1]: second}), some_tokens(1 + i % 2))
         assert max(found) <= 1e-5, f"{first.variant} {second.variant}: {found}"
         assert step.num_keys == TIME or step.refusal
 
@@ -97,8 +97,9 @@ def test_only_routers_that_look_at_their_choice_are_run_as_they_are() -> None:
     ],
     ids=str,
 )
-def test_options(changes: dict[str, Any]) -> None:
-    found, step = errors(model_of(**changes), some_tokens())
+@pytest.mark.parametrize("batch_size", [1, 2])
+def test_options(changes: dict[str, Any], batch_size: int) -> None:
+    found, step = errors(model_of(**changes), some_tokens(batch_size))
     assert max(found) <= 1e-5
     assert not step.refusal
 

@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,6 +36,7 @@ from harness.score.perplexity import validation_loss
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
 from harness.train import checkpoint
+from harness.train.crew import ALONE, Alone, Crew
 from harness.train.device import prepare_process
 from harness.train.optimizer import make_optimizer
 from harness.train.trainer import CHECKPOINT_SECONDS, train
@@ -51,13 +53,15 @@ Run = Callable[[], object]
 
 @dataclass(frozen=True)
 class Found:
-    """CPU seconds: of a bare step; beyond it in the trainer's loop, and in a duplicate of the bare one; of what comes
-    now and then or once a run. `saved_wall` is the wall clock of a checkpoint, which waits for the disk.
+    """CPU seconds: of a bare step; beyond it in the trainer's loop, and in a duplicate of the bare one; of the loop
+    around a step that does nothing; of what comes now and then or once a run. `saved_wall` is the wall clock of a
+    checkpoint, which waits for the disk.
     """
 
     bare: float
     trainer: float
     control: float
+    idle: float
     saved: float
     saved_wall: float
     validation: float
@@ -83,6 +87,7 @@ def measure(folder: Path, rounds: int, steps: int, once: int) -> Found:
     seconds = take_turns(loops, rounds)
     step = statistics.median(seconds["bare"]) / steps
     beyond = {name: (ratio_to_bare(seconds, name) - 1) * step for name in ("trainer", "bare again")}
+    idle = statistics.median(clocks(trainer(data, 10 * steps, folder, Idle())())[0] for _ in range(once))
     saving, model = saver(folder / "saved"), Transformer(SPEC, seed=0)
     saves = [clocks(saving) for _ in range(5 * once)]
     validation = statistics.median(clocks(lambda: validation_loss(model, data))[0] for _ in range(once))
@@ -91,6 +96,7 @@ def measure(folder: Path, rounds: int, steps: int, once: int) -> Found:
         bare=step,
         trainer=beyond["trainer"],
         control=beyond["bare again"],
+        idle=idle / (10 * steps),
         saved=statistics.median(cpu for cpu, _ in saves),
         saved_wall=statistics.median(wall for _, wall in saves),
         validation=validation,
@@ -119,12 +125,22 @@ def bare(data: TokenizedData, steps: int) -> Callable[[], Run]:
     return prepared
 
 
-def trainer(data: TokenizedData, steps: int, folder: Path) -> Callable[[], Run]:
-    """`train` with its batches, schedule, losses, checks and looks; no checkpoint falls into so few steps."""
+class Idle(Alone):
+    """Its steps do nothing, so that what `train` does between them is left: a difference of two long times has more
+    noise than all of it."""
+
+    def eager_step(self, *of: object) -> Any:
+        loss = torch.tensor(1.0)
+        return lambda batch, step: loss
+
+
+def trainer(data: TokenizedData, steps: int, folder: Path, crew: Crew = ALONE) -> Callable[[], Run]:
+    """`train` with its batches, losses, checks and looks; no checkpoint falls into so few steps."""
 
     def prepared() -> Run:
         model, source = Transformer(SPEC, seed=0), batches_of(data)
-        return lambda: train(model, source, RECIPE, steps, folder=folder / "none", checkpoint_seconds=1e9)
+        where = folder / "none"
+        return lambda: train(model, source, RECIPE, steps, folder=where, checkpoint_seconds=1e9, crew=crew)
 
     return prepared
 
@@ -180,12 +196,14 @@ def shown(found: Found) -> str:
     parts = {
         "the trainer's loop": STEPS * found.trainer,
         "bare again (control)": STEPS * found.control,
+        "the loop around idle steps": STEPS * found.idle,
         f"{saves:.1f} checkpoints": saves * found.saved,
         f"{saves:.1f} checkpoints, wall clock": saves * found.saved_wall,
         "validation of the whole split": found.validation,
         "the rest of a run": found.rest,
-        "all but the control": STEPS * found.trainer + saves * found.saved_wall + found.validation + found.rest,
     }
+    added = STEPS * found.trainer + saves * found.saved_wall + found.validation + found.rest
+    parts["loop, checkpoints, validation, rest"] = added
     rows = [["of a default run", "seconds", "share"], [f"{STEPS} bare steps", f"{run:.2f}", ""]]
     return table(rows + [[name, f"{value:.3f}", f"{value / run:+.1%}"] for name, value in parts.items()])
 

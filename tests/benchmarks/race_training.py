@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--seconds", type=float, default=1.0, help="of a turn")
     p.add_argument("--json", action="store_true")
     args = p.parse_args(argv)
+    if args.rounds < 2:
+        p.error(f"--rounds must be at least 2, one each way, got {args.rounds}")
     if "HARNESS_NANOGPT" not in os.environ:
         sys.exit("HARNESS_NANOGPT names no checkout; git clone https://github.com/karpathy/nanoGPT and set it")
     found = {size: raced(size, args.rounds, args.seconds) for size in args.sizes}

@@ -111,6 +111,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     if args.speeds is None and "HARNESS_NANOGPT" not in os.environ:
         sys.exit("HARNESS_NANOGPT names no checkout; git clone https://github.com/karpathy/nanoGPT and set it")
+    if not args.by_hand.exists():
+        sys.exit(f"{args.by_hand} is not there; it takes what tests.benchmarks.by_hand prints, for both recipes")
     speeds = Speeds(**json.loads(args.speeds.read_text())) if args.speeds else measured(args.rounds)
     if args.save:
         args.save.write_text(json.dumps(dataclasses.asdict(speeds), indent=1) + "\n")

@@ -9,7 +9,19 @@ import pytest
 
 from harness.analyse.statistics import paired_t
 from harness.analyse.welch import welch_t
-from tests.benchmarks.time_to_verdict import EXAMPLES, QUESTIONS, Speeds, Spread, pairs_of, seeds_for, shown, ways
+from tests.benchmarks import time_to_verdict
+from tests.benchmarks.race_training import COMPILED, EAGER, PEER, PEER_TWICE
+from tests.benchmarks.time_to_verdict import (
+    EXAMPLES,
+    QUESTIONS,
+    Speeds,
+    Spread,
+    measured,
+    pairs_of,
+    seeds_for,
+    shown,
+    ways,
+)
 
 SPREAD = Spread(
     sampled=(1.0, 1.02, 1.01, 1.03),
@@ -65,3 +77,19 @@ def test_pairing_counts_what_the_two_runs_have_in_common() -> None:
     assert SPREAD.paired(QUESTIONS[0]) == pytest.approx(np.std([0.01, 0.005, 0.01, 0.008], ddof=1))
     baseline, variant = zip(*SPREAD.pairs[QUESTIONS[0]], strict=True)
     assert SPREAD.unpaired(QUESTIONS[0]) ** 2 == pytest.approx(np.var(baseline, ddof=1) + np.var(variant, ddof=1))
+
+
+def test_seconds_are_those_of_one_run_also_where_two_go_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {PEER: 10_000.0, PEER_TWICE: 16_000.0, EAGER: 20_000.0, COMPILED: 32_000.0}
+    said = {
+        "tests.benchmarks.race_trainer": {"validation": 3.0, "rest": 0.5},
+        "tests.benchmarks.by_hand": {"seconds": 5.0, "steps": 200, "median_step_ms": 10.0},
+    }
+    monkeypatch.setattr(
+        time_to_verdict, "raced", lambda *_: {name: {"tokens_per_second": rate} for name, rate in rates.items()}
+    )
+    monkeypatch.setattr(time_to_verdict, "_output", lambda *command: json.dumps(said[command[1]]))
+    monkeypatch.setattr(time_to_verdict, "_seconds", lambda *command: 2.0)
+    assert measured(12) == Speeds(
+        hand=0.0512, hand_two=0.064, eager=0.0512, compiled=0.032, hand_once=5.0, validation=3.0, rest=0.5, start=4.0
+    )

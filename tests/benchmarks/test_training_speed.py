@@ -11,16 +11,13 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness.train.compile import find_compiler
 from tests.benchmarks.race_training import COMPILED, raced
-from tests.benchmarks.turns import SIZES, contenders, flops_per_token, gemm_ceiling, race, ratio
-
-ROOT = Path(__file__).parents[2]
+from tests.benchmarks.turns import ROOT, SIZES, contenders, flops_per_token, gemm_ceiling, race, ratio
 
 needs_compiler = pytest.mark.skipif(find_compiler() is None, reason="needs a C++ compiler")
 needs_nanogpt = pytest.mark.skipif("HARNESS_NANOGPT" not in os.environ, reason="HARNESS_NANOGPT names no checkout")

@@ -26,7 +26,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from scipy import stats
 
@@ -35,9 +34,8 @@ from harness.records.study import read_study
 from harness.train.compile import COMPILE_SECONDS, choose_step, find_compiler
 from tests.benchmarks.by_hand import STEPS
 from tests.benchmarks.race_training import COMPILED, EAGER, GROUPS, PEER, PEER_TWICE, raced
-from tests.benchmarks.turns import SIZES, table
+from tests.benchmarks.turns import ROOT, SIZES, table
 
-ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "reports" / "examples"
 BY_HAND = Path(__file__).with_name("by_hand.jsonl")
 QUESTIONS = ("norm=rms", "activation=swiglu")
@@ -247,9 +245,10 @@ def _seconds(*command: str) -> float:
     return time.perf_counter() - started
 
 
-def _output(*command: str) -> Any:
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    return done.stdout
+def _output(*command: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = (sys.executable, *command)
+    return subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ import torch
 from harness.plan.ledger import count
 from harness.spec.spec import Spec
 
+ROOT = Path(__file__).parents[2]
+
 Contender = list[subprocess.Popen[str]]
 
 SIZES = {  # layers, d_model, heads, seq_len, tokens a step, vocabulary
@@ -56,7 +58,9 @@ def contenders(size: str, kinds: Mapping[str, tuple[str, int, int]]) -> Iterator
 
 
 def _start(kind: str, threads: int, sizes: tuple[int, ...]) -> subprocess.Popen[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "PYTHONPATH": str(ROOT)
+    }  # fmt: skip
     command = [sys.executable, str(Path(__file__).with_name("contender.py")), kind, str(threads), *map(str, sizes)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
 

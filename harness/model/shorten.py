@@ -75,7 +75,7 @@ class _Shorter:
 
     def _shorter(self, call: Call) -> bool:
         """Whether there is a shorter form; then it is taken."""
-        x = call.args[0] if call.args else None
+        x: Any = call.args[0] if call.args else None
         of_row, to_row = id(x) in self.rows, id(call.result) in self.rows
         if of_row and call.func is F.linear and _is_plain(call):
             self._linear(call.result, self._vector(x), *call.args[1:])
@@ -141,6 +141,5 @@ def _is_plain(call: Call) -> bool:
 
 def _has_gain(call: Call) -> bool:
     """Whether an RMSNorm has a gain over the whole row, of its type, and an eps of its own."""
-    x, weight = call.args[0], call.kwargs.get("weight")
-    given = weight is not None and call.kwargs.get("eps") is not None
-    return given and weight.shape == x.shape[-1:] and weight.dtype == x.dtype
+    x, weight, eps = call.args[0], call.kwargs.get("weight"), call.kwargs.get("eps")
+    return eps is not None and weight is not None and (weight.shape, weight.dtype) == (x.shape[-1:], x.dtype)

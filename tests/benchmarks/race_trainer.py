@@ -20,10 +20,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.data.batches import Batches
 from harness.data.byte_tokenizer import ByteTokenizer
@@ -38,6 +37,7 @@ from harness.spec.spec import Spec
 from harness.train import checkpoint
 from harness.train.crew import ALONE, Alone, Crew
 from harness.train.device import prepare_process
+from harness.train.eager import EagerStep
 from harness.train.optimizer import make_optimizer
 from harness.train.trainer import CHECKPOINT_SECONDS, train
 from tests.benchmarks.turns import table
@@ -125,13 +125,23 @@ def bare(data: TokenizedData, steps: int) -> Callable[[], Run]:
     return prepared
 
 
+class IdleStep(EagerStep):
+    """Does nothing."""
+
+    loss = torch.tensor(1.0)
+
+    def __call__(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
+        return self.loss
+
+
 class Idle(Alone):
     """Its steps do nothing, so that what `train` does between them is left: a difference of two long times has more
     noise than all of it."""
 
-    def eager_step(self, *of: object) -> Any:
-        loss = torch.tensor(1.0)
-        return lambda batch, step: loss
+    def eager_step(
+        self, model: Transformer, optimizer: torch.optim.Optimizer, recipe: Recipe, num_steps: int
+    ) -> EagerStep:
+        return IdleStep(model, optimizer, recipe, num_steps)
 
 
 def trainer(data: TokenizedData, steps: int, folder: Path, crew: Crew = ALONE) -> Callable[[], Run]:

@@ -136,7 +136,9 @@ def pairs_of(folder: Path) -> tuple[tuple[float, float], ...]:
     study, runs = read_study(folder)
     losses: dict[str, dict[int, float]] = {arm.name: {} for arm in study.arms}
     for run in runs:
-        losses[run.arm][run.seed] = run.record.scores["nats_per_byte"]
+        loss = run.record.scores["nats_per_byte"]
+        assert loss is not None, "a committed study has finished runs"
+        losses[run.arm][run.seed] = loss
     baseline = losses.pop(study.baseline)
     (variant,) = losses.values()
     return tuple((baseline[seed], variant[seed]) for seed in study.seeds)

@@ -36,9 +36,9 @@ def add_manner_flags(parser: argparse.ArgumentParser) -> None:
 def _stack(text: str) -> int | str:
     if text in ("auto", "off"):
         return text
-    if text.isascii() and text.isdigit() and int(text) >= 2:
+    if text.isascii() and text.isdigit() and int(text) >= 1:
         return int(text)
-    raise argparse.ArgumentTypeError(f"takes a whole number of at least 2, auto or off, got {text!r}")
+    raise argparse.ArgumentTypeError(f"takes a whole number of at least 1, auto or off, got {text!r}")
 
 
 def check_manner(args: argparse.Namespace) -> None:
@@ -52,17 +52,20 @@ def check_manner(args: argparse.Namespace) -> None:
         if given
     ]
     excluded = [
-        ("--compile on", args.compile == "on"),
+        ("--compile on", args.compile == "on" and args.stack == "off"),
         (f"--match {args.match}", args.match in ("time", "all")),
         ("--tune", args.tune is not None),
         ("--budgets or --ladder", is_ladder_asked(args)),
+        ("--parallel", args.parallel is not None),
+        (f"--engine {args.engine}", args.engine != "local" and args.stack != "off"),
     ]
-    if args.stack != "off":
-        excluded += [("--parallel", args.parallel is not None), (f"--engine {args.engine}", args.engine != "local")]
     for other, given in excluded if asked else ():
         if given:
             raise UserError(f"{asked[-1]} does not go with {other}; leave one of them out")
-    check_precision(args.precision, choose_device(args.device))
+    device = choose_device(args.device)
+    if args.stack != "off" and args.compile == "on" and device.type != "cuda":
+        raise UserError(f"--stack {args.stack} --compile on needs a GPU, got --device {device.type}; use --compile off")
+    check_precision(args.precision, device)
 
 
 def manner_for(args: argparse.Namespace, plan: Plan) -> tuple[Manner, Sequence[str]]:
@@ -78,5 +81,7 @@ def manner_for(args: argparse.Namespace, plan: Plan) -> tuple[Manner, Sequence[s
         reasons = [stack_obstacle(spec, recipe, device, args.precision) for spec, recipe in arms]
         named = [f"{arm.name}: {why}" for arm, why in zip(plan.arms, reasons, strict=True) if why is not None]
         found = choose_stack(args.stack, device.type, named)
+    if found.rows is None and args.compile == "on":
+        raise UserError(f"--compile on with --stack compiles stacks, and there are none: {found.reason}")
     word = "one by one" if found.rows is None else f"stacks of {found.rows}"
     return Manner(args.precision, found.rows), [*told, f"{word}: {found.reason}"]

@@ -75,8 +75,10 @@ def choose_step_for(args: argparse.Namespace, plan: Plan) -> StepChoice:
     """
     if args.parallel is not None:
         return StepChoice("eager", "--parallel trains by eager steps")
+    if args.stack != "off" and args.compile == "on":
+        return StepChoice("compiled", "--compile on, a stack as one graph")
     if args.stack != "off" or args.precision != "fp32":
-        return StepChoice("eager", "--stack and --precision bf16 train by eager steps")
+        return StepChoice("eager", "--stack and --precision bf16 train by eager steps without --compile on")
     device = choose_device(args.device)
 
     def choice(obstacles: Sequence[str]) -> StepChoice:

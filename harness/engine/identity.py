@@ -46,7 +46,12 @@ NUMERIC_FILES = (
 PARALLEL_FILES = ("harness/train/shards.py", "harness/train/team.py")
 """The same, of runs over several processes alone."""
 
-STACK_FILES = ("harness/data/stacked_batches.py", "harness/train/stack.py", "harness/train/stacked.py")
+STACK_FILES = (
+    "harness/data/stacked_batches.py",
+    "harness/train/compiled_stack.py",
+    "harness/train/stack.py",
+    "harness/train/stacked.py",
+)
 """The same, of runs that are trained in a stack."""
 
 PRECISION_FILES = ("harness/train/precision.py",)

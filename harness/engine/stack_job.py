@@ -14,9 +14,11 @@ from harness.engine.job import Job, data_folder, record_of
 from harness.engine.scoring import score_run
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
+from harness.train.compiled_stack import CompiledStack
 from harness.train.crew import ALONE
 from harness.train.device import choose_device
 from harness.train.precision import make_model
+from harness.train.stack import Stack
 from harness.train.stacked import train_stack
 
 
@@ -99,6 +101,7 @@ def _train(
         on_progress=lambda run, step, loss: on_progress(numbers[run], step, loss),
         should_stop=should_stop,
         checkpoint_seconds=first.checkpoint_seconds,
+        make_step=Stack if first.step == "eager" else partial(CompiledStack, batch=batches.batch(0)),
     )
     records: list[RunRecord | None] = []
     for number, job, training, model in zip(numbers, jobs, trainings, models, strict=True):

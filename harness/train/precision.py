@@ -17,6 +17,7 @@ from torch.utils.checkpoint import checkpoint
 
 from harness.model.transformer import Transformer
 from harness.spec.spec import Spec
+from harness.train.compiled import TOLERANCE
 from variants.errors import UserError
 
 Precision = Literal["fp32", "bf16"]
@@ -24,6 +25,10 @@ Precision = Literal["fp32", "bf16"]
 WHOLE_LOGITS = 2**26
 """Logits, tokens x entries, that are held whole, and of a slice where there are more: 256 MiB in fp32. Larger than in
 fp32 (harness/model/cross_entropy.py), for a GPU that many small slices would keep waiting. Assumption."""
+
+BF16_TOLERANCE = 2e-2
+"""Largest difference, as a share, of a loss or a gradient that is computed in another order: sums of products of
+numbers with 8 bits, 2^-8 each. Assumption."""
 
 
 class LowPrecisionTransformer(Transformer):
@@ -52,6 +57,11 @@ class LowPrecisionTransformer(Transformer):
 def make_model(spec: Spec, seed: int, precision: Precision) -> Transformer:
     """The model of a run at its initial values, which do not depend on the precision."""
     return (Transformer if precision == "fp32" else LowPrecisionTransformer)(spec, seed=seed)
+
+
+def tolerance_of(model: Transformer) -> float:
+    """The share of a loss or gradient up to which a difference is rounding."""
+    return BF16_TOLERANCE if isinstance(model, LowPrecisionTransformer) else TOLERANCE
 
 
 def check_precision(precision: Precision, device: torch.device) -> str:

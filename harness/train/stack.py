@@ -70,17 +70,11 @@ class Stack:
         self.numbers = plain_numbers(self.losses)
         self.rows = row_numbers(len(models), rows)
         self.named = [dict(model.named_parameters()) for model in models]
-        self.leaves = {name: self._stacked([n[name] for n in self.named]).requires_grad_() for name in self.named[0]}
-        buffers = [dict(model.named_buffers()) for model in models]
-        self.buffers = {name: self._stacked([b[name] for b in buffers]) for name in buffers[0]}
+        self.leaves = {
+            name: stacked_views([n[name] for n in self.named], self.rows).requires_grad_() for name in self.named[0]
+        }
+        self.buffers = stacked_buffers(models, self.rows)
         self.optimizer = self._stacked_optimizer()
-
-    def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
-        """(rows, ...) of the runs' tensors, which become its slices."""
-        stacked = torch.stack([tensors[i].detach() for i in self.rows])
-        for tensor, piece in zip(tensors, stacked, strict=False):
-            tensor.data = piece
-        return stacked
 
     def _stacked_optimizer(self) -> torch.optim.Optimizer:
         """An AdamW as that of one run, of the stacked parameters and moments."""
@@ -129,6 +123,20 @@ def row_numbers(num_runs: int, rows: int | None) -> list[int]:
     """For each row the run it holds."""
     assert num_runs <= (rows or num_runs), (num_runs, rows)
     return [min(i, num_runs - 1) for i in range(rows or num_runs)]
+
+
+def stacked_views(tensors: Sequence[Tensor], rows: Sequence[int]) -> Tensor:
+    """(rows, ...) of the runs' tensors, which become its slices."""
+    stacked = torch.stack([tensors[i].detach() for i in rows])
+    for tensor, piece in zip(tensors, stacked, strict=False):
+        tensor.data = piece
+    return stacked
+
+
+def stacked_buffers(models: Sequence[Transformer], rows: Sequence[int]) -> dict[str, Tensor]:
+    """The buffers of all runs by name; the models' become views of them."""
+    buffers = [dict(model.named_buffers()) for model in models]
+    return {name: stacked_views([b[name] for b in buffers], rows) for name in buffers[0]}
 
 
 def losses_of(model: Transformer) -> Losses:

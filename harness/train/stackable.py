@@ -16,10 +16,10 @@ from torch import Tensor
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
-from harness.train.compiled import TOLERANCE, plain_numbers
+from harness.train.compiled import plain_numbers
 from harness.train.eager import EagerStep
 from harness.train.optimizer import make_optimizer
-from harness.train.precision import Precision, make_model
+from harness.train.precision import Precision, make_model, tolerance_of
 from harness.train.stack import NUMBERS_CHANGE, Stack, quiet_vmap
 from variants.errors import UserError
 
@@ -31,9 +31,6 @@ TRIAL_STEPS = 2
 
 TRIAL_SEQUENCES = 2
 """Sequences of a trial's step: what a forward reads does not depend on how many there are. Assumption."""
-
-BF16_TOLERANCE = 2e-2
-"""As `TOLERANCE`, for sums of products of numbers with 8 bits: 2^-8 each. Assumption."""
 
 
 @dataclass(frozen=True)
@@ -87,17 +84,17 @@ def compare_with_apart(spec: Spec, recipe: Recipe, device: torch.device, precisi
     optimizers, apart = ([make_optimizer(model, recipe) for model in group] for group in (models, others))
     stack = Stack(models, optimizers, recipe, TRIAL_STEPS)
     steps = [EagerStep(m, o, recipe, TRIAL_STEPS) for m, o in zip(others, apart, strict=True)]
-    numbers = plain_numbers(others[0])
+    numbers, allowed = plain_numbers(others[0]), tolerance_of(models[0])
     for step in range(TRIAL_STEPS):
         tokens, targets = _random_text(spec, step, device)
         losses = stack((tokens, targets), step)
         expected = torch.stack([one((tokens[i], targets[i]), step) for i, one in enumerate(steps)])
-        _check(losses, expected, "loss", precision)
+        _check(losses, expected, "loss", allowed)
     if plain_numbers(others[0]) != numbers:
         raise UserError(NUMBERS_CHANGE)
     stack.settle(TRIAL_STEPS)
     for pair in zip(models, optimizers, others, apart, strict=True):
-        _compare_state(*pair, precision)
+        _compare_state(*pair, allowed)
 
 
 def _random_text(spec: Spec, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -112,7 +109,7 @@ def _compare_state(
     optimizer: torch.optim.Optimizer,
     other: Transformer,
     apart: torch.optim.Optimizer,
-    precision: Precision,
+    allowed: float,
 ) -> None:
     """Moments and buffers of a run in a stack, and of the same run apart."""
     for (name, one), two in zip(model.named_parameters(), other.parameters(), strict=True):
@@ -122,16 +119,15 @@ def _compare_state(
     scale = max(state["exp_avg"].abs().max() for state in apart.state.values())
     for one, two in zip(model.parameters(), other.parameters(), strict=True):
         if two in apart.state:
-            _check(optimizer.state[one]["exp_avg"], apart.state[two]["exp_avg"], "gradient", precision, scale)
+            _check(optimizer.state[one]["exp_avg"], apart.state[two]["exp_avg"], "gradient", allowed, scale)
     for one, two in zip(model.buffers(), other.buffers(), strict=True):
-        _check(one, two, "buffers", precision)
+        _check(one, two, "buffers", allowed)
 
 
-def _check(found: Tensor, expected: Tensor, what: str, precision: Precision, scale: Tensor | None = None) -> None:
-    """Raise `UserError` where the largest difference is more than rounding, as a share of the largest number."""
+def _check(found: Tensor, expected: Tensor, what: str, allowed: float, scale: Tensor | None = None) -> None:
+    """Raise `UserError` where the largest difference is more than `allowed`, as a share of the largest number."""
     if not expected.numel() or torch.equal(found, expected):
         return
     off = ((found - expected).abs().max() / (expected.abs().max() if scale is None else scale)).item()
-    allowed = TOLERANCE if precision == "fp32" else BF16_TOLERANCE
     if not off <= allowed:
         raise UserError(f"in a stack its {what} differs by {off:.1e}, more than {allowed:.0e}")

@@ -1,0 +1,84 @@
+"""The recorded graph of a stack's step is the step; what a compiler makes of it is compared before it is used."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, fx
+
+from harness.model.transformer import Transformer
+from harness.spec.recipe import Recipe
+from harness.spec.spec import Choice, Spec
+from harness.train import stacked as stacked_module
+from harness.train.compiled_stack import CompiledStack
+from harness.train.optimizer import make_optimizer
+from harness.train.precision import make_model
+from harness.train.stack import Stack, quiet_vmap
+from harness.train.stacked import train_stack
+from harness.train.trainer import Training
+from variants.errors import UserError
+
+SPEC = Spec(n_layers=1, d_model=16, n_heads=2, d_ff=32, seq_len=8, vocab_size=32)
+MODERN = SPEC.replace(norm=Choice("rms"), position=Choice("rope"), activation=Choice("swiglu"), tied_head=False)
+RECIPE = Recipe(tokens_per_step=32, clip=0.1)
+STEPS = 24
+
+
+class Batches:
+    """Random text for two runs, addressed by step."""
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        text = torch.randint(32, (2, 4, 9), generator=torch.Generator().manual_seed(step))
+        return text[..., :-1].contiguous(), text[..., 1:].contiguous()
+
+
+def as_recorded(graph: fx.GraphModule, device: torch.device) -> fx.GraphModule:
+    return graph
+
+
+as_one_graph = partial(CompiledStack, batch=Batches().batch(0), compiler=as_recorded)
+
+
+def train(folder: Path, spec: Spec, **how: object) -> list[Training]:
+    models = [Transformer(spec, seed=seed).double() for seed in (0, 1)]
+    folders = [folder / "0", folder / "1"]
+    return train_stack(models, Batches(), RECIPE, STEPS, folders=folders, rows=3, **how)  # pyright: ignore
+
+
+@pytest.mark.parametrize("spec", [SPEC, MODERN])
+def test_the_graph_is_the_step(tmp_path: Path, spec: Spec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In fp64, stopped in between: weights, moments and counts are in the checkpoints of either."""
+    monkeypatch.setattr(stacked_module, "CHECK_EVERY", 10)
+    eager = train(tmp_path / "eager", spec, make_step=Stack)
+    stopped = train(tmp_path / "graph", spec, make_step=as_one_graph, should_stop=lambda: True)
+    assert [training.status for training in stopped] == ["stopped"] * 2
+    graph = train(tmp_path / "graph", spec, make_step=as_one_graph)
+    for one, other in zip(graph, eager, strict=True):
+        torch.testing.assert_close(one.losses, other.losses, rtol=1e-6, atol=0)
+
+
+def test_the_graph_is_the_step_in_bf16() -> None:
+    losses = []
+    for make_step in (Stack, as_one_graph):
+        models = [make_model(MODERN, seed, "bf16").train() for seed in (0, 1)]
+        optimizers = [make_optimizer(model, RECIPE) for model in models]
+        step = make_step(models, optimizers, RECIPE, STEPS, None)
+        with quiet_vmap():
+            losses.append(torch.stack([step(Batches().batch(i), i) for i in range(3)]))
+    torch.testing.assert_close(losses[1], losses[0], rtol=1e-2, atol=0)
+
+
+def test_a_wrong_compilation_is_not_used(tmp_path: Path) -> None:
+    def wrong(graph: fx.GraphModule, device: torch.device):
+        def step(weights: Tensor, first: Tensor, *rest: object) -> Tensor:
+            loss = graph(weights, first, *rest)
+            first *= 1.001
+            return loss
+
+        return step
+
+    with pytest.raises(UserError, match="differs from its graph"):
+        train(tmp_path, SPEC, make_step=partial(as_one_graph, compiler=wrong))

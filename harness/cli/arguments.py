@@ -282,7 +282,12 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--engine", default="local", metavar="NAME", help=f"{told}; default %(default)s")
     group.add_argument("--address", metavar="auto|HOST[:PORT]", help="of the Ray cluster's head; default auto")
     group.add_argument(
-        "--runs-per-gpu", type=positive(int), default=1, metavar="N", help="runs that share a GPU; default %(default)s"
+        "--runs-per-gpu",
+        type=lambda text: text if text == "auto" else positive(int)(text),
+        default=1,
+        metavar="N|auto",
+        help="runs, or stacks of them, that share a GPU; auto: as many as its free memory has room for by a measured "
+        "step; default %(default)s",
     )
     group.add_argument("--slurm-partition", metavar="NAME", help="default the cluster's own")
     group.add_argument("--slurm-minutes", type=positive(int), metavar="N", help="time limit of a job")

@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from harness.analyse.looks import compare_study, due
 from harness.cli.arguments import parallel_of
 from harness.cli.display import StudyDisplay
@@ -67,10 +69,11 @@ class Place:
 
 
 def default_workers(parallel: Parallel | None, device: str) -> int:
-    """Runs at a time on this machine: as many as its cores have room for; one where it has all GPUs to itself."""
+    """Runs at a time on this machine: as many as its cores, or its GPUs, have room for."""
+    on_gpus = choose_device(device).type == "cuda"
     if parallel is None:
-        return os.cpu_count() or 1
-    return 1 if choose_device(device).type == "cuda" else max(1, (os.cpu_count() or 1) // parallel.processes)
+        return torch.cuda.device_count() if on_gpus else os.cpu_count() or 1
+    return 1 if on_gpus else max(1, (os.cpu_count() or 1) // parallel.processes)
 
 
 def engine_of(args: argparse.Namespace) -> EngineChoice:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from harness.engine.interface import Engine
 from harness.engine.local import LocalEngine
+from harness.engine.packing import RunsPerGpu
 from variants.errors import UserError, nearest
 
 ENGINES = {
@@ -31,7 +31,7 @@ class EngineChoice:
 
     name: str = "local"
     address: str | None = None
-    runs_per_gpu: int = 1
+    runs_per_gpu: RunsPerGpu = 1
     slurm_partition: str | None = None
     slurm_minutes: int | None = None
     slurm_options: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ def make_engine(
     num_workers: int | None,
     log: Path,
     address: str | None = None,
-    runs_per_gpu: int = 1,
+    runs_per_gpu: RunsPerGpu = 1,
     slurm_partition: str | None = None,
     slurm_minutes: int | None = None,
     slurm_options: Sequence[str] = (),
@@ -60,7 +60,8 @@ def make_engine(
     """The engine of the flags --engine, --address and --slurm-*.
 
     Args:
-        num_workers: runs at a time; None: one a core of this machine, and elsewhere as many as there is room for.
+        num_workers: runs at a time; None: one a core of this machine, `runs_per_gpu` a GPU where it trains on them, and
+            elsewhere as many as there is room for.
         log: file for what goes wrong.
         slurm_options: NAME=VALUE of sbatch.
 
@@ -73,16 +74,18 @@ def make_engine(
     slurm_flags["--slurm-option"] = list(slurm_options) or None
     _only(name, "ray", {"--address": address})
     _only(name, "slurm", slurm_flags)
+    if name != "local" and runs_per_gpu == "auto":
+        raise UserError(f"--runs-per-gpu auto measures on this machine, got --engine {name}; give a number")
     if name == "ray":
         module = _module("ray_cluster", "ray")
         return module.RayEngine(address or "auto", log, num_workers, runs_per_gpu)
     if name == "slurm":
-        if runs_per_gpu > 1:
+        if runs_per_gpu != 1:
             raise UserError(f"--engine slurm gives each run a GPU of its own, got {runs_per_gpu} runs a GPU; use ray")
         module = _module("slurm", "submitit", extra="slurm")
         options = module.SlurmOptions.from_flags(slurm_partition, slurm_minutes or SLURM_MINUTES, slurm_options)
         return module.SlurmEngine(log, num_workers, options)
-    return LocalEngine(num_workers or os.cpu_count() or 1, log)
+    return LocalEngine(num_workers, log, runs_per_gpu=runs_per_gpu)
 
 
 def _only(name: str, owner: str, flags: dict[str, object]) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from harness.engine.event import Event
 from harness.engine.job import Job, failed
+from harness.engine.packing import RunsPerGpu, Seat, seats_of
 from harness.engine.patience import TICK_SECONDS, Patience, Watch
 from harness.engine.stack_job import stacks_of
 from harness.engine.torchrun import LOST
@@ -41,13 +42,20 @@ class LocalEngine:
     """Worker processes that take jobs one after another.
 
     Args:
-        num_workers: processes at a time.
+        num_workers: processes at a time; None: one a core, or `runs_per_gpu` a GPU (harness/engine/packing.py).
         log: file that receives what the workers print, tracebacks included.
         patience: how long a worker may say nothing before it is killed and replaced.
     """
 
-    def __init__(self, num_workers: int, log: Path, patience: Patience | None = None) -> None:
+    def __init__(
+        self,
+        num_workers: int | None,
+        log: Path,
+        patience: Patience | None = None,
+        runs_per_gpu: RunsPerGpu = 1,
+    ) -> None:
         self.num_workers = num_workers
+        self.runs_per_gpu: RunsPerGpu = runs_per_gpu
         self.log = log
         self.patience = patience or Patience()
 
@@ -63,8 +71,8 @@ class LocalEngine:
         for stack in stacks:
             waiting.put(stack)
         events: queue.Queue[Event | Exception | None] = queue.Queue()
-        num_lanes = min(self.num_workers, len(stacks))
-        lanes = [_Lane(jobs, waiting, events, self.log, self.patience) for _ in range(num_lanes)]
+        seats = seats_of(jobs, self.num_workers, self.runs_per_gpu)[: len(stacks)]
+        lanes = [_Lane(jobs, waiting, events, self.log, self.patience, seat) for seat in seats]
         try:
             for lane in lanes:
                 lane.start()
@@ -109,8 +117,10 @@ class _Lane(threading.Thread):
         events: queue.Queue[Event | Exception | None],
         log: Path,
         patience: Patience,
+        seat: Seat,
     ) -> None:
         super().__init__(daemon=True)
+        self.seat = seat
         self.jobs, self.waiting, self.events, self.log, self.patience = jobs, waiting, events, log, patience
         self.stopping = threading.Event()
         self.worker: subprocess.Popen[str] | None = None
@@ -247,7 +257,7 @@ class _Lane(threading.Thread):
                 stderr=log,
                 text=True,
                 start_new_session=True,  # Ctrl-C is the study's to handle
-                env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+                env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", **self.seat},
             )
 
 

@@ -33,6 +33,12 @@ class ArmRow:
     arm: ArmRecord
     more_params: float | None
 
+    @property
+    def num_embedding(self) -> int | None:
+        """Parameters of tables that are looked up."""
+        counts = self.arm.num_params
+        return counts["total"] - counts["non_embedding"] if {"total", "non_embedding"} <= set(counts) else None
+
 
 @dataclass(frozen=True)
 class ResultRow:
@@ -159,10 +165,18 @@ def setup_card(study: StudyRecord, runs: Sequence[StudyRun]) -> list[tuple[str, 
         ("seeds", f"{', '.join(map(str, study.seeds))} ({_seeds(study)})"),
         ("runs", summary(study, runs)),
         ("total compute", _compute(runs)),
+        *((("model", model),) if (model := _model(study)) else ()),
         ("data", _items(study.data)),
-        ("recipe, the same for all arms", _items(study.recipe)),
+        ("recipe, the same for all arms", f"AdamW, {_items({'schedule': 'cosine', **study.recipe})}"),
         ("environment", _items(study.environment)),
     ]
+
+
+def _model(study: StudyRecord) -> str:
+    """The size all arms share, where the records say it."""
+    (spec,) = (arm.spec for arm in study.arms if arm.name == study.baseline)
+    names = {"n_layers": "layers", "d_model": "d_model", "n_heads": "heads", "seq_len": "context length"}
+    return ", ".join(f"{told} {spec[name]:,}" for name, told in names.items() if name in spec)
 
 
 def _compute(runs: Sequence[StudyRun]) -> str:

@@ -136,6 +136,7 @@ def arm_record(arm: PlannedArm, plan: Plan) -> ArmRecord:
         audit={}
         if arm is plan.baseline
         else audit_of(_compared_with(plan, arm), arm, probe=len(plan.arms) <= MOST_PROBED),
+        hardware_flops_per_token=arm.ledger.hardware_flops_per_token,
     )
 
 

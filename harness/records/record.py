@@ -29,6 +29,7 @@ class ArmRecord:
     mismatch: float
     recipe: dict[str, Any] = field(default_factory=dict)  # what of the study's recipe is another for this arm
     audit: dict[str, Any] = field(default_factory=dict)  # what differs from the baseline, as [baseline, arm]
+    hardware_flops_per_token: float | None = None  # of training, with the masked half of scores; None in old records
 
 
 @dataclass(frozen=True)

@@ -128,8 +128,12 @@ def _forest(material: Material) -> Drawing | None:
 
 
 def _training_loss(study: StudyRecord, runs: Sequence[StudyRun]) -> Section:
-    caption = "Thin: one run. Thick: the mean of an arm's finished runs. The baseline is in the colour of the text."
-    alt = "Training loss against training FLOPs, a line an arm"
+    caption = (
+        "Thin: one run. Thick: the mean of an arm's finished runs. The baseline is in the colour of the text. Each run "
+        "is annealed to its own last step. Right, where it was recorded: the means against the wall clock, with every "
+        "step taken to last alike; runs share their machine, so this is what training took and no measurement of speed."
+    )
+    alt = "Training loss against training FLOPs and against seconds, a line an arm"
     if len(study.arms) > MOST_ARMS or len(runs) > MOST_LINES:
         caption += f" Drawn are the first {MOST_ARMS} arms at most, and {MOST_LINES} runs; the means are over all runs."
     return Section("Training loss", drawings=(Drawing("curves", loss_curves(curves(study, runs)), alt, caption),))
@@ -149,12 +153,25 @@ def verdict_text(c: Comparison) -> VerdictText:
 
 
 def _arms(study: StudyRecord) -> Section | None:
-    columns = ("arm", "parameters", "active", "non-embedding", "FLOPs per token", "steps", "tokens", "training FLOPs")
+    columns = (
+        "arm",
+        "parameters",
+        "active",
+        "non-embedding",
+        "embedding",
+        "FLOPs per token",
+        "hardware FLOPs per token",
+        "steps",
+        "tokens",
+        "training FLOPs",
+    )
     rows = [
         (
             row.arm.name,
             *(_whole(row.arm.num_params.get(name)) for name in ("total", "active", "non_embedding")),
+            _whole(row.num_embedding),
             f"{row.arm.training_flops_per_token:.4e}",
+            _flops(row.arm.hardware_flops_per_token),
             _whole(row.arm.num_steps),
             _whole(row.arm.num_tokens),
             f"{row.arm.training_flops:.4e}",
@@ -163,7 +180,11 @@ def _arms(study: StudyRecord) -> Section | None:
         )
         for row in tables.arm_rows(study)
     ]
-    note = f"Mismatch is of the matched quantity ({study.match}), against {study.baseline}."
+    note = (
+        f"Mismatch is of the matched quantity ({study.match}), against {study.baseline}. FLOPs are of training: model "
+        "FLOPs, which are matched, count the scores that attention may use; hardware FLOPs the masked ones too. "
+        "Embedding: tables of tokens and positions."
+    )
     return _table("Arms", (*columns, "mismatch", "parameters, against baseline"), rows, note)
 
 
@@ -250,6 +271,10 @@ def _spread(spread: tables.Spread | None, num_finished: int, decimals: int) -> s
         return "n/a"
     sd = "" if spread.sd is None else f" ± {number(spread.sd, decimals)}"
     return f"{number(spread.mean, decimals)}{sd}" + ("" if spread.n == num_finished else f" ({spread.n} runs)")
+
+
+def _flops(value: float | None) -> str:
+    return "n/a" if value is None else f"{value:.4e}"
 
 
 def _whole(count: int | None) -> str:

@@ -104,10 +104,10 @@ def test_long_broken_and_empty_curves() -> None:
     for curve, points in ((long, MOST_POINTS), (rows, 5), ([], 0)):
         record = dataclasses.replace(run.record, curve=curve)  # type: ignore[arg-type] # None is what a file gives
         drawn = curves(STUDY, [dataclasses.replace(run, record=record)])
-        assert sum(len(line.flops) for one in drawn for line in one.seeds) <= points
+        assert sum(len(line.xs) for one in drawn for line in one.seeds) <= points
         if points:
             assert drawn[0].mean is not None
-            assert drawn[0].mean.flops[-1] == (1041e9 if curve is long else 5e9)
+            assert drawn[0].mean.xs[-1] == (1041e9 if curve is long else 5e9)
 
 
 def test_the_mean_is_over_the_steps_all_finished_runs_have() -> None:
@@ -116,9 +116,12 @@ def test_the_mean_is_over_the_steps_all_finished_runs_have() -> None:
         dataclasses.replace(one, record=dataclasses.replace(one.record, curve=[[1, 1e9, 4.0], [2, 2e9, 3.0]])),
         dataclasses.replace(two, record=dataclasses.replace(two.record, curve=[[2, 2e9, 5.0], [3, 3e9, 1.0]])),
     ]
-    mean = curves(STUDY, runs)[0].mean
+    (drawn,) = curves(STUDY, runs)
+    mean, timed = drawn.mean, drawn.over_time
     assert mean is not None
-    assert (mean.flops, mean.losses) == ([2e9], [4.0])
+    assert timed is not None
+    assert (mean.xs, mean.losses) == ([2e9], [4.0])
+    assert (timed.xs, timed.losses) == ([24.0], [4.0]), "24 s for the first run's 2e9 FLOPs"
 
 
 def test_the_forest_is_worst_first_and_no_arm_stretches_it() -> None:

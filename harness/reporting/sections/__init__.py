@@ -21,6 +21,7 @@ from harness.reporting.sections import (
     profile,
     regimes,
     registration,
+    reviewer,
     scores,
     screening,
     stability,
@@ -54,5 +55,9 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
 )
 """In the order of the page."""
 
-WHOLE_SECTIONS: tuple[Callable[[Material], Section | None], ...] = (confounds.section, registration.section)
+WHOLE_SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    confounds.section,
+    registration.section,
+    reviewer.section,
+)
 """Of all arms and runs, where a study screens; the others then show those that went on."""

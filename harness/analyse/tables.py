@@ -156,8 +156,9 @@ def setup_card(study: StudyRecord, runs: Sequence[StudyRun]) -> list[tuple[str, 
         "time": "measured seconds of training",
         "all": "each arm by what its name says",
     }
+    others = len(study.arms) - 1
     return [
-        ("question", f"{count(len(study.arms) - 1, 'arm')} against {study.baseline}"),
+        ("question", f"{count(others, 'arm')} against {study.baseline}" if others else f"{study.baseline} alone"),
         *((("design", study.design["words"][0]),) if study.design else ()),
         ("matched by", matched.get(study.match, study.match)),
         ("budget", f"{study.budget:.3e} training FLOPs a run"),

@@ -17,7 +17,7 @@ from torch import nn
 
 from harness.model.transformer import Transformer
 from harness.plan.decode import CacheCost, cache_cost
-from harness.plan.skeleton import skeleton
+from harness.plan.skeleton import ffn_skeleton, skeleton
 from harness.plan.traffic import Traffic, own_params, own_traffic
 from harness.spec.spec import Spec
 from variants.errors import UserError
@@ -95,17 +95,49 @@ class Ledger:
 
 
 @lru_cache(maxsize=4096)
+def quantity(spec: Spec, name: str) -> float:
+    """One of `training_flops_per_token`, `total_params` and `active_params` of `count(spec)`, without the rest of it.
+
+    Raises:
+        UserError: as `count`.
+    """
+    return _quantity(_recent(spec), spec, name)
+
+
+@lru_cache(maxsize=4096)
+def quantity_of_ffns(spec: Spec, name: str) -> float:
+    """What of `quantity(spec, name)` the FFNs of all layers are. Raises as `count`."""
+    return sum(n * _quantity(ffn_skeleton(layer), spec, name) for layer, n in spec.layer_counts().items())
+
+
+def _quantity(model: nn.Module, spec: Spec, name: str) -> float:
+    if name == "training_flops_per_token":
+        modules = ((at, module) for at, module in model.named_modules() if not isinstance(module, Transformer))
+        return (1 + BACKWARD) * sum((own_flops(module, at, spec.seq_len) for at, module in modules), Flops()).model
+    total = sum(p.numel() for p in model.parameters())
+    return total if name == "total_params" else total - _idle(model)
+
+
+def _idle(model: nn.Module) -> int:
+    """Parameters that one token does not touch."""
+    return sum(cast("Any", module).idle_params() for module in model.modules() if hasattr(module, "idle_params"))
+
+
+_recent = lru_cache(maxsize=2)(skeleton)
+"""An arm that keeps its width is counted after it was looked at. Nobody here changes what it is given."""
+
+
+@lru_cache(maxsize=4096)
 def count(spec: Spec) -> Ledger:
     """The ledger of a spec. Nothing is allocated.
 
     Raises:
         UserError: a variant refuses the sizes, or holds a matrix whose FLOPs it does not declare.
     """
-    model = skeleton(spec)
+    model = _recent(spec)
     modules = tuple(_cost(module, name, spec) for name, module in model.named_modules() if name)
     total = sum(p.numel() for p in model.parameters())
     assert sum(m.num_params for m in modules) == total, "the parts must sum to the whole"
-    idle = sum(cast("Any", m).idle_params() for m in model.having("idle_params"))
     tables = sum(p.numel() for m in model.modules() if isinstance(m, nn.Embedding) for p in m.parameters())
     try:
         cache = cache_cost(model, spec.seq_len)
@@ -116,7 +148,7 @@ def count(spec: Spec) -> Ledger:
         modules,
         flops=sum((m.flops for m in modules), Flops()),
         total_params=total,
-        active_params=total - idle,
+        active_params=total - _idle(model),
         non_embedding_params=total - tables,
         decode_flops_per_token=decode_flops(model, spec.seq_len) if cache else None,
         cache=cache,

@@ -17,7 +17,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.plan.ledger import Ledger, count
+from harness.plan.ledger import Ledger, count, quantity_of_ffns
+from harness.plan.ledger import quantity as quantity_of
 from harness.spec.spec import Spec
 from harness.spec.tokens import Arm
 from variants.errors import UserError
@@ -125,18 +126,19 @@ def _match_params(arm: Arm, baseline: PlannedArm, quantity: str) -> PlannedArm:
 def solve_width(arm: Arm, baseline: PlannedArm, quantity: str, multiple: int) -> Ledger:
     """The ledger of `arm` at the d_ff that brings `quantity` nearest to the baseline's.
 
-    Every cost is affine in d_ff, so two counts give the line. The baseline's own d_ff is kept where it already
-    matches exactly; otherwise d_ff is a multiple of `multiple`, and at least that.
+    Every cost is affine in d_ff, and only the FFNs have it, so theirs at two widths give the slope. The baseline's own
+    d_ff is kept where it already matches exactly; otherwise d_ff is a multiple of `multiple`, and at least that. The
+    ledger is a count of its own at the width that is found: what the line might miss is in the mismatch.
     """
-    target = getattr(baseline.ledger, quantity)
-    kept = count(with_width(arm.spec, baseline.ledger.spec.d_ff))
-    if getattr(kept, quantity) == target:
-        return kept
-    low, high = (getattr(count(with_width(arm.spec, width)), quantity) for width in (64, 128))
-    slope = (high - low) / 64
-    if slope <= 0:
-        return kept
-    width = 64 + (target - low) / slope
+    target, own = getattr(baseline.ledger, quantity), baseline.ledger.spec.d_ff
+    assert own is not None, "the baseline's width is solved"
+    kept = quantity_of(with_width(arm.spec, own), quantity)
+    if kept == target:
+        return count(with_width(arm.spec, own))
+    narrow, wide = (quantity_of_ffns(with_width(arm.spec, width), quantity) for width in (own, 2 * own))
+    if wide <= narrow:
+        return count(with_width(arm.spec, own))
+    width = own + (target - kept) * own / (wide - narrow)
     return count(with_width(arm.spec, max(multiple, round(width / multiple) * multiple)))
 
 

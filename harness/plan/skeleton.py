@@ -8,13 +8,18 @@ are computed on the CPU, where they are small.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from harness.model.build import build, shape_of
 from harness.model.transformer import Transformer
 from harness.spec.spec import Spec
+
+Module = TypeVar("Module", bound=nn.Module)
 
 DRAWING = ("normal_", "uniform_", "kaiming_uniform_", "xavier_uniform_", "trunc_normal_")
 """What constructors call to fill a tensor in place."""
@@ -41,9 +46,18 @@ def skeleton(spec: Spec) -> Transformer:
     Raises:
         UserError: a variant refuses the sizes or its options.
     """
+    return _on_meta(lambda: Transformer(spec, seed=None))
+
+
+def ffn_skeleton(layer: Spec) -> nn.Module:
+    """The FFN of one layer (`Spec.layer`) on the meta device. Raises as `skeleton`."""
+    return _on_meta(lambda: build(layer, "ffn", shape_of(layer), partial(build, layer, "activation")))
+
+
+def _on_meta(make: Callable[[], Module]) -> Module:
     with torch.device("meta"):
         try:
             with Light():
-                return Transformer(spec, seed=None)
+                return make()
         except RuntimeError:  # a constructor mixes a table with a meta tensor: slower, and always possible
-            return Transformer(spec, seed=None)
+            return make()

@@ -19,6 +19,7 @@ from harness.analyse.screening import fresh_seeds, judged_part
 from harness.analyse.sentences import difference_text, headline, method_notes, verdict_words
 from harness.analyse.text import interval, listing, number, p_text, probability, signed
 from harness.records.record import StudyRecord, StudyRun
+from harness.reporting.cells import lines
 from harness.reporting.figures.curves import loss_curves
 from harness.reporting.figures.forest import forest_plot
 from harness.reporting.figures.slopes import slope_plot
@@ -157,10 +158,8 @@ def _arms(study: StudyRecord) -> Section | None:
         "arm",
         "parameters",
         "active",
-        "non-embedding",
-        "embedding",
-        "FLOPs per token",
-        "hardware FLOPs per token",
+        "non-embedding, embedding",
+        "FLOPs per token, hardware",
         "steps",
         "tokens",
         "training FLOPs",
@@ -168,10 +167,9 @@ def _arms(study: StudyRecord) -> Section | None:
     rows = [
         (
             row.arm.name,
-            *(_whole(row.arm.num_params.get(name)) for name in ("total", "active", "non_embedding")),
-            _whole(row.num_embedding),
-            f"{row.arm.training_flops_per_token:.4e}",
-            _flops(row.arm.hardware_flops_per_token),
+            *(_whole(row.arm.num_params.get(name)) for name in ("total", "active")),
+            lines(_whole(row.arm.num_params.get("non_embedding")), _whole(row.num_embedding)),
+            lines(f"{row.arm.training_flops_per_token:.4e}", _flops(row.arm.hardware_flops_per_token)),
             _whole(row.arm.num_steps),
             _whole(row.arm.num_tokens),
             f"{row.arm.training_flops:.4e}",
@@ -274,7 +272,7 @@ def _spread(spread: tables.Spread | None, num_finished: int, decimals: int) -> s
 
 
 def _flops(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.4e}"
+    return "" if value is None else f"{value:.4e}"
 
 
 def _whole(count: int | None) -> str:

@@ -69,7 +69,8 @@ def _two_lines(name: str) -> str:
     line = "".join(c if c.isprintable() else " " for c in name)
     if len(line) > 2 * LINE:
         line = f"{line[: LINE - 1]}… …{line[-(LINE - 1) :]}"
-    return "\n".join(textwrap.wrap(line, LINE, break_on_hyphens=False)[:2])
+    first, *rest = textwrap.wrap(line, LINE, break_on_hyphens=False) or [""]
+    return "\n".join([first, *([f"{rest[0]} …"] if len(rest) > 1 else rest)])
 
 
 def for_page(svg: str) -> str:

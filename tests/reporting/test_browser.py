@@ -1,15 +1,21 @@
-"""A report as a reader has it: opened in headless Chromium, sorted, its theme changed, and nowhere too wide."""
+"""A report, an index and a comparison as a reader has them: opened in headless Chromium, sorted, their theme changed,
+and nowhere too wide.
+"""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from harness.records.study import write_study
+from harness.report import main
 from harness.reporting.section import Material
+from tests.reporting.conftest import LONG, SHAPES
 
 webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (it is in the dev extra)")
 from selenium.webdriver.common.keys import Keys  # noqa: E402
@@ -120,6 +126,47 @@ def test_the_theme_changes_and_changes_back(alone, opened) -> None:
     assert theme(browser)[0] == ({LIGHT, DARK} - {before[0]}).pop()
     browser.find_element("id", "theme").click()
     assert theme(browser) == before
+    assert browser.get_log("browser") == []
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Three studies, one with a long name, one damaged: the index over them, and two compared."""
+    folder = tmp_path_factory.mktemp("reports")
+    for name, shape in (("b", "equivalent"), ("a", "inconclusive"), (f"{LONG * 2}"[:200], "alone"), ("cut", "alone")):
+        write_study(folder / name, SHAPES[shape].study, list(SHAPES[shape].runs))
+    (folder / "cut" / "runs.jsonl").write_text("{", encoding="utf-8")
+    assert main([str(folder / "a")]) == 0
+    assert main([str(folder)]) == 0
+    assert main([str(folder / "a"), str(folder / "b")]) == 0
+    return {"index": folder / "index.html", "compared": folder / "compared" / "a--b" / "report.html"}
+
+
+@pytest.mark.parametrize("name", ["index", "compared"])
+def test_the_index_and_a_comparison_sort_change_their_theme_and_fit(name: str, browser, reports) -> None:
+    for width in (400, 1200):
+        browser.set_window_size(width, 900)
+        browser.get(reports[name].as_uri())
+        assert overflow(browser) == 0
+    tables = browser.find_elements("css selector", "table")
+    assert tables
+    for table in tables:
+        written = column(table, 0)
+        head = table.find_elements("css selector", "thead th")[0]
+        head.click()
+        assert head.get_attribute("aria-sort") == "ascending"
+        assert sorted(column(table, 0)) == sorted(written)
+        head.click()
+        head.click()
+        assert column(table, 0) == written
+    if name == "index":
+        names = tables[0].find_elements("css selector", "thead th")[0]
+        names.click()
+        assert column(tables[0], 0)[:3] == ["a", "b", "cut"], "the newest first, until a head is clicked"
+        assert [link.text for link in tables[0].find_elements("css selector", "a")] == ["a"], "the others have no page"
+    before = theme(browser)
+    browser.find_element("id", "theme").click()
+    assert theme(browser)[0] == ({LIGHT, DARK} - {before[0]}).pop()
     assert browser.get_log("browser") == []
 
 

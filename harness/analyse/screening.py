@@ -78,12 +78,12 @@ def compare_screened(study: StudyRecord, runs: Sequence[StudyRun]) -> list[Compa
     return [judged.get(row.arm) or _unjudged(before[row.arm], study, f"{OUT} on {where}: {row.reason}") for row in rows]
 
 
-def judged_part(study: StudyRecord, runs: Sequence[StudyRun]) -> tuple[StudyRecord, list[StudyRun]]:
+def judged_part(study: StudyRecord, runs: Sequence[StudyRun]) -> tuple[StudyRecord, Sequence[StudyRun]]:
     """The study as its verdicts see it: without what the screen used and left behind. A study that does not screen is
     all of it.
     """
     if not screening_seeds(study):
-        return study, list(runs)
+        return study, runs
     on = [row.arm for row in screened(study, runs) or [] if row.goes_on]
     part = _part(study, fresh_seeds(study), on)
     names = {arm.name for arm in part.arms}

@@ -10,6 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import numpy as np
+
+from harness.analyse.outcomes import by_arm
 from harness.records.record import RunRecord, StudyRecord, StudyRun
 
 
@@ -28,8 +31,8 @@ class StabilityRow:
 
 def stability_rows(study: StudyRecord, runs: Sequence[StudyRun]) -> list[StabilityRow]:
     """An arm a row, in the study's order, without those that have no runs."""
-    rows = [_row(arm.name, [run for run in runs if run.arm == arm.name]) for arm in study.arms]
-    return [row for row in rows if row.num_runs]
+    mine = by_arm(runs)
+    return [_row(arm.name, mine[arm.name]) for arm in study.arms if arm.name in mine]
 
 
 def _row(arm: str, runs: Sequence[StudyRun]) -> StabilityRow:
@@ -49,8 +52,7 @@ def largest_rise(record: RunRecord) -> tuple[float | None, int]:
     curve = [row for row in record.curve if row[2] is not None]
     if len(curve) < 2:
         return None, 0
-    lowest, found = curve[0][2], (0.0, int(curve[0][0]))
-    for step, _, loss in curve[1:]:
-        found = max(found, (loss - lowest, int(step)), key=lambda at: at[0])
-        lowest = min(lowest, loss)
-    return found
+    losses = np.array([row[2] for row in curve])
+    rises = losses[1:] - np.minimum.accumulate(losses)[:-1]
+    at = int(rises.argmax())
+    return (float(rises[at]), int(curve[at + 1][0])) if rises[at] > 0 else (0.0, int(curve[0][0]))

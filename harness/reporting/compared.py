@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.analyse.comparison import Comparison
+from harness.analyse.forest import forest
 from harness.analyse.levels import level
 from harness.analyse.scores import PRIMARY, SCORES
 from harness.analyse.sentences import headline
@@ -22,10 +24,11 @@ from harness.analyse.two_studies import (
     shared_levels,
 )
 from harness.reporting.cells import NOT_AVAILABLE, level_text, lines
+from harness.reporting.figures.forest import forest_plot
 from harness.reporting.files import write_page
 from harness.reporting.material import read_material
 from harness.reporting.page import Page
-from harness.reporting.section import Grid, Material, Section
+from harness.reporting.section import Drawing, Grid, Material, Section
 
 FOLDER = "compared"
 """Beside the first study."""
@@ -59,7 +62,7 @@ def compared_page(a: Material, b: Material, command: str) -> Page:
         created=max(a.study.created, b.study.created),
         summary=f"{count(len(a.runs), 'run')} and {count(len(b.runs), 'run')}",
         verdicts=[],
-        forest=None,
+        forest=_forest(arms),
         setup=[
             ("A", f"{a.study.name}, {a.study.created}: {headline(a.study, a.comparisons)}"),
             ("B", f"{b.study.name}, {b.study.created}: {headline(b.study, b.comparisons)}"),
@@ -77,15 +80,44 @@ def compared_page(a: Material, b: Material, command: str) -> Page:
 
 
 def compared_headline(arms: Sequence[SharedArm], a: Material, b: Material) -> str:
-    """How many of the shared arms have the same verdict, and of how many the change is told from none."""
+    """How many of the shared arms have the same verdict, and of how many the change is told from none; of one arm, both
+    verdicts.
+    """
     if not arms:
         return f"{a.study.name} and {b.study.name} share no comparison"
+    if len(arms) == 1:
+        return _both(arms[0])
     alike = sum(arm.first.verdict == arm.second.verdict for arm in arms)
     differ = sum(f is not None and not f.ci[0] <= 0 <= f.ci[1] for f in (arm.change.found for arm in arms))
     return (
         f"{count(len(arms), 'shared comparison')}: the same verdict in {alike}, a difference between the studies that "
         f"leaves out zero in {differ}"
     )
+
+
+def _both(arm: SharedArm) -> str:
+    """`norm=rms against gpt2: equivalent in A, better in B; how much more it changes in B leaves out zero`."""
+    words = [f"{_verdict(c)} in {which}" for c, which in ((arm.first, "A"), (arm.second, "B"))]
+    found, name = arm.change.found, f"{arm.first.arm} against {arm.first.baseline}"
+    if found is None:
+        return f"{name}: {', '.join(words)}"
+    told = "does not leave out zero" if found.ci[0] <= 0 <= found.ci[1] else "leaves out zero"
+    return f"{name}: {', '.join(words)}; how much more it changes in B {told}"
+
+
+def _forest(arms: Sequence[SharedArm]) -> Drawing | None:
+    """Both studies' differences, a row each."""
+    named = [
+        dataclasses.replace(c, arm=f"{c.arm}, {which}")
+        for arm in arms
+        for c, which in ((arm.first, "A"), (arm.second, "B"))
+    ]
+    data = forest(named)
+    if data is None:
+        return None
+    alt = "Differences from the baseline with 95 % intervals, in A and in B; the numbers are in the table below"
+    caption = "Each study's own verdicts. The blue band is the margin of equivalence of A."
+    return Drawing("forest", forest_plot(data), alt, caption)
 
 
 def _arms(arms: Sequence[SharedArm], a: Material, b: Material) -> Section:

@@ -36,7 +36,7 @@ class Entry:
     place: str  # path below the index, with slashes
     kind: str
     headline: str
-    verdicts: str
+    verdicts: str  # apart by commas
     created: str
     size: str
     has_report: bool
@@ -69,7 +69,9 @@ def write_index(folder: Path, found: Sequence[Path]) -> Path:
 def index_page(entries: Sequence[Entry], folder: Path) -> Page:
     """The page of an index, the newest first."""
     entries = sorted(entries, key=lambda entry: entry.created, reverse=True)
-    rows = [(e.place, e.kind, e.created, e.size, e.verdicts, e.headline) for e in entries]
+    rows = [
+        (e.place, e.kind, _two_lines(e.created, "T"), _two_lines(e.size, ", "), e.verdicts, e.headline) for e in entries
+    ]
     links = {e.place: quote(f"{e.place}/report.html") for e in entries if e.has_report}
     without = len(entries) - len(links)
     note = f"{count(without, 'row')} without a link: no report.html yet, python -m harness.report FOLDER writes it."
@@ -86,6 +88,11 @@ def index_page(entries: Sequence[Entry], folder: Path) -> Page:
         notes=[],
         command=shlex.join(["python", "-m", "harness.report", str(folder)]),
     )
+
+
+def _two_lines(text: str, at: str) -> str:
+    """`2026-11-02` over `10:00:00Z`: a narrow cell, so that the answer is in sight."""
+    return text.replace(at, "\n", 1)
 
 
 def _entry(root: Path, folder: Path) -> Entry:

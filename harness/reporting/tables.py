@@ -9,7 +9,7 @@ Numbers that are not yet text: `harness.load_study`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from unicodedata import lookup
 
@@ -57,6 +57,8 @@ _SPECIAL = {
     **{lookup(f"GREEK SMALL LETTER {name}"): rf"$\{name}$" for name in ("alpha", "beta", "gamma", "delta", "sigma")},
 }
 
+_WRITTEN = str.maketrans({**_SPECIAL, "\0": "{}"})
+
 _LIGATURE = re.compile(r"(?<=-)-|(?<=')'")
 """What TeX would draw as one sign."""
 
@@ -90,18 +92,33 @@ def frame(grid: Grid) -> pd.DataFrame:
 
 def latex(grid: Grid, title: str, name: str) -> str:
     """The table as a LaTeX float with booktabs rules, titled, labelled `tab:NAME`, its note in the caption."""
-    escaped = frame(grid).map(_cell)
-    escaped.columns = [_cell(column) for column in grid.columns]
     caption = escape(f"{title.rstrip('.')}. {grid.note}".strip())
     last = TEXT if grid.ends_in_words else "r"
     columns = f"l{'r' * (len(grid.columns) - 2)}{last}"
-    return escaped.to_latex(index=False, escape=False, column_format=columns, caption=caption, label=f"tab:{name}")
+    lines = [
+        r"\begin{table}",
+        rf"\caption{{{caption}}}",
+        rf"\label{{tab:{name}}}",
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        _line(grid.columns),
+        r"\midrule",
+        *(_line(row) for row in grid.rows),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(map(_cell, cells)) + r" \\"
 
 
 def escape(text: str) -> str:
     """Text that LaTeX shows as it is."""
     apart = _LIGATURE.sub(lambda sign: f"\0{sign.group()}", " ".join(text.split()))
-    return "".join(_SPECIAL.get(c, c) for c in apart).replace("\0", "{}")
+    return apart.translate(_WRITTEN)
 
 
 def _cell(text: str) -> str:

@@ -160,6 +160,8 @@ def test_the_index_and_a_comparison_sort_change_their_theme_and_fit(name: str, b
         head.click()
         assert column(table, 0) == written
     if name == "index":
+        box = tables[0].find_element("xpath", "..")
+        assert browser.execute_script("return arguments[0].scrollWidth <= arguments[0].clientWidth", box), "in sight"
         names = tables[0].find_elements("css selector", "thead th")[0]
         names.click()
         assert column(tables[0], 0)[:3] == ["a", "b", "cut"], "the newest first, until a head is clicked"

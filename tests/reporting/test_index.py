@@ -36,7 +36,7 @@ def test_the_index_lists_and_links_every_study(tmp_path: Path, capsys: pytest.Ca
     assert [attributes["href"] for tag, attributes in page.elements if tag == "a"] == ["examples/second/report.html"]
     assert "first &amp; &lt;b&gt;" in text
     assert text.count("<td>norm=rms is EQUIVALENT to gpt2</td>") == 2
-    assert text.count("<td>8 runs, 2 arms</td>") == 2
+    assert text.count("<td>8 runs\n2 arms</td>") == 2
     assert text.count("<td>1 equivalent</td>") == 2
     assert "1 row without a link" in text
 
@@ -62,12 +62,13 @@ def test_two_studies_of_other_seeds_are_not_paired(tmp_path: Path, capsys: pytes
     a, b = study(tmp_path / "a"), study(tmp_path / "b", seeds=(0, 1, 2), shift=0.05)
     assert main([str(a), str(b)]) == 0
     report = tmp_path / "compared" / "a--b" / "report.html"
-    said = "1 shared comparison: the same verdict in 0, a difference between the studies that leaves out zero in 1"
+    said = "norm=rms against gpt2: equivalent in A, worse in B; how much more it changes in B leaves out zero"
     assert capsys.readouterr().out == f"{said}\nreport: {report}\n"
     text = report.with_name("report.md").read_text(encoding="utf-8")
     assert "The seeds differ, so runs do not pair off: unpaired, Welch's t-test." in text
     assert "| seeds | 0, 1, 2 and 3 | 0, 1 and 2 |" in text
     assert Elements(report.read_text(encoding="utf-8")).open == []
+    assert (report.with_name("forest.svg")).exists()
 
 
 def test_a_study_and_itself_differ_in_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

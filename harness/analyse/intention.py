@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.analyse.comparison import Comparison
 from harness.analyse.divergence import IntentionToTreat, intention_to_treat
-from harness.analyse.outcomes import Outcomes, outcomes
+from harness.analyse.outcomes import Outcomes, by_arm, outcomes
 from harness.analyse.scores import PRIMARY
 from harness.analyse.screening import fresh_seeds
 from harness.records.record import StudyRecord, StudyRun
@@ -42,9 +42,10 @@ def intention_rows(
     study: StudyRecord, runs: Sequence[StudyRun], comparisons: Sequence[Comparison]
 ) -> list[IntentionRow]:
     """A row for every comparison in which a run diverged."""
-    cap, found = cap_of(study), []
+    cap, mine = cap_of(study), by_arm(runs)
+    found = []
     for c in comparisons:
-        base, arm = (_judged(study, outcomes(study, runs, name, PRIMARY)) for name in (c.baseline, c.arm))
+        base, arm = (_judged(study, outcomes(study, mine.get(name, ()), name, PRIMARY)) for name in (c.baseline, c.arm))
         seeds = [seed for seed in base if seed in arm]
         before, after = [base[s] for s in seeds], [arm[s] for s in seeds]
         if cap is not None and len(seeds) >= FEWEST_PAIRS and None in (*before, *after):

@@ -29,6 +29,7 @@ from harness.records.ladder import RUNGS, is_ladder, read_ladder
 from harness.records.store import StoreError
 from harness.reporting.claims import rebuild_claims
 from harness.reporting.compared import compare_folders
+from harness.reporting.files import inside
 from harness.reporting.index import STORE, is_report, report_folders, write_index
 from harness.reporting.ladder import write_ladder_report
 from harness.reporting.material import read_material
@@ -48,15 +49,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         if is_ladder(folder):
             return _ladder(folder, args.store)
-        if folder.is_dir() and not is_report(folder) and (inside := list(report_folders(folder))):
-            print(f"{count(len(inside), 'report')}: {write_index(folder, inside)}")
+        if folder.is_dir() and not is_report(folder) and (found := list(report_folders(folder))):
+            print(f"{count(len(found), 'report')}: {write_index(folder, found)}")
             return 0
         material = read_material(folder, args.store or folder.resolve().parent / STORE)
         report = write_report(folder, material)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except StoreError as error:
+    except (StoreError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     for comparison in material.comparisons:
@@ -83,7 +84,7 @@ def _ladder(folder: Path, store: Path | None) -> int:
     """The report of a ladder, and those of its rungs."""
     ladder, rungs = read_ladder(folder)
     for rung in rungs:
-        place = folder / RUNGS / rung.study.name
+        place = inside(folder, RUNGS, rung.study.name)
         write_report(place, read_material(place, store or folder.resolve().parent / STORE))
     report = write_ladder_report(folder, ladder, rungs)
     for found in climbs(rungs):

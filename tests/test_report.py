@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness.records.example import example_runs, example_study
+from harness.records.ladder import LadderRecord, RungRecord, write_ladder
 from harness.records.study import write_study
 from harness.report import main
 
@@ -66,6 +68,32 @@ def test_a_folder_that_cannot_be_written_is_exit_1(folder: Path, capsys: pytest.
     (folder / "report.html").mkdir()
     assert main([str(folder)]) == 1
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_report_writes_into_its_own_folder_alone(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A study from somebody else may hold links: a folder is refused, a file is replaced and its target left alone."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "notes").write_text("years of work")
+    (folder / "report.html").symlink_to(mine / "notes")
+    assert main([str(folder)]) == 0
+    assert not (folder / "report.html").is_symlink()
+    shutil.rmtree(folder / "tables")
+    (folder / "tables").symlink_to(mine)
+    capsys.readouterr()
+    assert main([str(folder)]) == 2
+    assert capsys.readouterr().err.endswith("and a report writes into its own folder alone; remove it\n")
+    assert [(path.name, path.read_text()) for path in mine.iterdir()] == [("notes", "years of work")]
+
+
+@pytest.mark.parametrize("name", ["../evil", "/tmp", "..", ".", "a/b", ""])
+def test_a_rung_is_a_folder_of_its_ladder(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rung = RungRecord("1e9", name, "ab")
+    write_ladder(tmp_path, LadderRecord("l", [], "2026", "budgets", "as given", False, "gpt2", ["norm=rms"], [rung]))
+    assert main([str(tmp_path)]) == 2
+    assert "which is no folder of its own; it was edited" in capsys.readouterr().err
 
 
 def test_it_runs_where_torch_is_not(folder: Path) -> None:

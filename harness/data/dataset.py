@@ -6,10 +6,11 @@ folder's name is the hash of what made it, so equal content is tokenized once.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,22 +87,39 @@ def prepare(corpus: Corpus, tokenizer: Tokenizer, cache_folder: Path) -> Tokeniz
 
 
 def load(cache_folder: Path, sha256: str) -> TokenizedData:
-    """The data `prepare` made, as a worker opens it: by hash."""
+    """The data `prepare` made, as a worker opens it: by hash.
+
+    Raises:
+        UserError: it is not there, or a file of it is cut short or damaged.
+    """
     folder = _folder(cache_folder, sha256)
-    meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    return TokenizedData(
-        **meta,
-        train=_map(folder / "train.npy"),
-        validation=_map(folder / "validation.npy"),
-        test=_map(folder / "test.npy"),
-        token_bytes=_map(folder / "token_bytes.npy"),
-        document_starts={split: _map(folder / f"{split}_starts.npy") for split in SPLITS},
-    )
+    with _damage_told(folder):
+        meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+        return TokenizedData(
+            **meta,
+            train=_map(folder / "train.npy"),
+            validation=_map(folder / "validation.npy"),
+            test=_map(folder / "test.npy"),
+            token_bytes=_map(folder / "token_bytes.npy"),
+            document_starts={split: _map(folder / f"{split}_starts.npy") for split in SPLITS},
+        )
 
 
 def load_tokenizer(cache_folder: Path, sha256: str) -> Tokenizer:
-    """The tokenizer that prepared the data with this hash."""
-    return tokenizer_from_json((_folder(cache_folder, sha256) / "tokenizer.json").read_text(encoding="utf-8"))
+    """The tokenizer that prepared the data with this hash. Raises what `load` raises."""
+    folder = _folder(cache_folder, sha256)
+    with _damage_told(folder):
+        return tokenizer_from_json((folder / "tokenizer.json").read_text(encoding="utf-8"))
+
+
+@contextlib.contextmanager
+def _damage_told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, EOFError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"the prepared data in {folder} is damaged ({error}); delete that folder, the same command makes it anew"
+        ) from error
 
 
 def encode_documents(documents: Sequence[Document], tokenizer: Tokenizer) -> tuple[np.ndarray, np.ndarray]:

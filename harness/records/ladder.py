@@ -126,7 +126,7 @@ def read_ladder(folder: Path | str) -> tuple[LadderRecord, list[Rung]]:
 
 
 def _rung(folder: Path, rung: RungRecord) -> Rung:
-    if Path(rung.study).name != rung.study:
+    if rung.study in ("", "..") or Path(rung.study).name != rung.study:
         raise UserError(f"{folder / FILE} names the rung {rung.study!r}, which is no folder of its own; it was edited")
     place, apart = folder / RUNGS / rung.study, folder / SEPARATE / rung.study
     study, runs = read_study(place)

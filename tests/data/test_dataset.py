@@ -113,3 +113,13 @@ def test_data_that_was_not_prepared_is_named(tmp_path: Path) -> None:
     for open_it in (load, load_tokenizer):
         with pytest.raises(UserError, match=f"'abc' is not under {tmp_path}"):
             open_it(tmp_path, "abc")
+
+
+@pytest.mark.parametrize("name", ["meta.json", "tokenizer.json", "train.npy", "validation_starts.npy"])
+@pytest.mark.parametrize("kept", [0, 20, -1])
+def test_damaged_data_is_named(name: str, kept: int, corpus: Corpus, tmp_path: Path) -> None:
+    data = prepare(corpus, make_tokenizer("bpe:280", corpus, tmp_path), tmp_path)
+    path = tmp_path / data.sha256 / name
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(UserError, match=f"the prepared data in {path.parent} is damaged .* delete that folder"):
+        (load_tokenizer if name == "tokenizer.json" else load)(tmp_path, data.sha256)

@@ -16,6 +16,7 @@ from harness.data.byte_tokenizer import ByteTokenizer
 from harness.data.dataset import prepare
 from harness.data.documents import Document, make_corpus
 from harness.data.tokenizer import Tokenizer, make_tokenizer
+from harness.engine.identity import key_of
 from harness.engine.job import Job, execute
 from harness.generate import REPLACEMENT, main, texts
 from harness.records.store import RunStore
@@ -125,6 +126,12 @@ def diverged(folder: Path) -> None:
 def other_code(folder: Path) -> None:
     record = json.loads((folder / "record.json").read_text())
     record["identity"]["spec"]["norm"]["options"] = {"no_such_option": 1}
+    (folder / "record.json").write_text(json.dumps({**record, "key": key_of(record["identity"])}))
+
+
+def edited(folder: Path) -> None:
+    record = json.loads((folder / "record.json").read_text())
+    record["identity"]["spec"]["norm"]["options"] = {"eps": 0.1}
     (folder / "record.json").write_text(json.dumps(record))
 
 
@@ -137,6 +144,7 @@ def other_code(folder: Path) -> None:
         (cut_record, "is not a run's record"),
         (diverged, "is a run that diverged"),
         (other_code, "was trained by other code"),
+        (edited, "edited by hand"),
     ],
 )
 def test_a_bad_folder_is_one_sentence(

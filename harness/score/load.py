@@ -5,6 +5,7 @@ STORE/runs/ab/ab12.../ holds record.json and weights.safetensors; STORE/data/<ha
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,14 +62,18 @@ def _identity(folder: Path) -> dict[str, Any]:
     path = folder / "record.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        status, identity = record["status"], {**record["identity"], "weights_sha256": record["weights_sha256"]}
+        status, identity, key = record["status"], record["identity"], record["key"]
+        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        identity = {**identity, "weights_sha256": record["weights_sha256"]}
     except FileNotFoundError:
         raise UserError(
             f"a run is a folder with record.json and weights.safetensors, and {folder} has no record.json; "
             "finished runs are under STORE/runs/, e.g. reports/store/runs/ab/ab12..."
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise UserError(f"{path} is not a run's record ({error}); it was damaged or is another file") from error
+    if digest != key:  # a run's key is the digest of its identity (harness/engine/identity.py)
+        raise UserError(f"{path} is of a run that is not {key!r}; it was damaged or edited by hand")
     if status != "finished":
         raise UserError(f"{folder} is a run that {status}, so it has no weights; choose a finished one")
     return identity

@@ -106,7 +106,7 @@ class Holder:
 
     def __init__(self, folder: Path, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder, self.patience, self.clock = folder, patience, clock
-        self.newest, self.since = -1.0, clock()
+        self.signs, self.since = frozenset[tuple[Path, float]](), clock()
 
     def look(self) -> None:
         """To be called while waiting for the lock.
@@ -114,9 +114,9 @@ class Holder:
         Raises:
             AbandonedRunError: there was no sign for too long.
         """
-        newest = max((_modified(path) for path in [self.folder, *self.folder.rglob("*")]), default=0.0)
-        if newest != self.newest:
-            self.newest, self.since = newest, self.clock()
+        signs = frozenset((path, _modified(path)) for path in [self.folder, *self.folder.rglob("*")])
+        if signs != self.signs:  # not the newest of them: a clock that is put back makes old files of new ones
+            self.signs, self.since = signs, self.clock()
         elif self.clock() - self.since > self.patience:
             raise AbandonedRunError(
                 f"{self.folder / 'run.lock'} is held and nothing was written beside it for {self.patience:.0f} s; "

@@ -50,7 +50,7 @@ def main(argv: list[str]) -> int:
         return 1
     except Exception as error:  # whatever a variant raises is that run's failure
         traceback.print_exc()
-        report = {"time": time.time(), "reason": f"{type(error).__name__}: {error}"}
+        report = {"time": time.monotonic(), "reason": f"{type(error).__name__}: {error}"}
         (folder / f"failed-{rank}.json").write_text(json.dumps(report))
         return 1
     return 0

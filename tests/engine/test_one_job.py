@@ -77,8 +77,8 @@ def test_a_holder_without_a_sign_of_life(tmp_path: Path) -> None:
     holder = Holder(tmp_path, 10.0, clock=lambda: now[0])
     holder.look()
     (tmp_path / "step-1").mkdir()
-    for seconds in (9.0, 18.0):  # something was written between the looks
-        os.utime(tmp_path / "step-1", (seconds, 2e9 + seconds))
+    for seconds, modified in ((9.0, 2e9), (18.0, 1e9)):  # something was written, and the clock was put back
+        os.utime(tmp_path / "step-1", (seconds, modified))
         now[0] = seconds
         holder.look()
     now[0] = 28.0

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -21,6 +23,7 @@ from harness.engine.sweep_storage import opened
 from harness.records.store import RunStore
 from harness.records.sweep import read_sweep
 from harness.sweep import main
+from tests.engine.studies import children, needs_proc
 
 SPACE = ["norm=layer,rms", "activation=gelu,swiglu", "--space", "lr=1e-3:2e-2:log"]
 
@@ -117,29 +120,41 @@ def ask(app: Callable[..., Iterable[bytes]], path: str) -> Any:
     return json.loads(body)
 
 
-@pytest.mark.parametrize("storage", ["sqlite", "journal", "postgresql"])
+@needs_proc
+@pytest.mark.parametrize(
+    ("storage", "number"),
+    [("sqlite", signal.SIGKILL), ("journal", signal.SIGTERM), ("postgresql", signal.SIGKILL)],
+)
 def test_killed_workers_lose_nothing(
-    storage: str, flags: list[str], tmp_path: Path, request: pytest.FixtureRequest
+    storage: str, number: signal.Signals, flags: list[str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """Two of three workers are killed in the middle of a trial: every trial is settled, and none is lost."""
+    """Two of four workers are killed in the middle of a trial: every trial is settled, and none is lost."""
     files = {"sqlite": f"sqlite:///{tmp_path / 'trials'}", "journal": f"journal:{tmp_path / 'trials'}"}
     url = files.get(storage) or request.getfixturevalue("postgresql")
     argv = [*SPACE, *flags, "--steps", "1000", "--trials", "5", "--workers", "4", "--seeds", "1", "--storage", url]
-    process = start(argv)
-    for pid in [until(lambda: at_work(process.pid, tmp_path, at_least=2))[i] for i in (0, 1)]:
-        os.kill(pid, signal.SIGKILL)
-    _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    killed: list[int] = []
+
+    def kill_two() -> None:
+        killed.extend(until(lambda: at_work(os.getpid(), tmp_path, at_least=2))[:2])
+        os.kill(killed[0], signal.SIGKILL)
+        os.kill(killed[1], number)
+
+    killer = threading.Thread(target=kill_two)
+    killer.start()
+    assert main(argv) == 0
+    killer.join()
+    assert len(killed) == 2
     record, trials = found_in(tmp_path, url)
     assert len(record.trials) >= 5
     assert {t.state for t in record.trials} == {"complete"}
-    killed = [t for t in trials if t.state == TrialState.FAIL]
-    assert len(killed) >= 2
-    assert queued_again(trials) == {t.number: t.params for t in killed}
+    lost = [t for t in trials if t.state == TrialState.FAIL]
+    assert len(lost) >= 2
+    assert queued_again(trials) == {t.number: t.params for t in lost}
     store = RunStore(tmp_path / "out" / "store")
     assert all(store.get(t.key) is not None for t in record.trials)
 
 
+@needs_proc
 def test_a_killed_sweep_goes_on(flags: list[str], tmp_path: Path) -> None:
     """Its workers see it go, and leave their trials to whoever comes next; the runs go on from their checkpoints."""
     url = f"sqlite:///{tmp_path / 'trials'}"
@@ -164,7 +179,7 @@ def start(argv: list[str]) -> subprocess.Popen[str]:
 
 def until(look: Callable[[], Any]) -> Any:
     """What `look` finds, as soon as it finds something."""
-    ended = time.monotonic() + 300
+    ended = time.monotonic() + 600
     while not (found := look()):
         assert time.monotonic() < ended, "waited in vain"
         time.sleep(0.1)
@@ -200,18 +215,13 @@ def queued_again(trials: list[FrozenTrial]) -> dict[int, dict[str, Any]]:
 
 
 def workers_of(parent: int) -> list[int]:
-    """Children that run sweep_worker, by the system's own list."""
-    children = []
-    for status in Path("/proc").glob("[0-9]*/status"):
-        try:
-            if (
-                f"\nPPid:\t{parent}\n" in status.read_text()
-                and b"sweep_worker" in (status.parent / "cmdline").read_bytes()
-            ):
-                children.append(int(status.parent.name))
-        except OSError:  # it ended meanwhile
-            continue
-    return children
+    """Children that run sweep_worker."""
+    found = []
+    for pid in children(parent):
+        with contextlib.suppress(OSError):  # it ended meanwhile
+            if b"sweep_worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,22 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import secrets
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import optuna
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
 
+from harness.records.atomic import StoreError
 from variants.errors import UserError, nearest
 
 JOURNAL = "journal:"
@@ -36,6 +40,9 @@ MOST_RETRIES = 3
 
 SQLITE_SECONDS = 60
 """How long a process waits for others to finish writing SQLite's file. Assumption: longer than any busy disk takes."""
+
+UNSIGNED_SECONDS = 2 * SQLITE_SECONDS
+"""A trial that runs for so long without its worker's name: the worker was killed between taking and signing it."""
 
 SAMPLERS = {
     "tpe": optuna.samplers.TPESampler,
@@ -84,10 +91,11 @@ def open_storage(url: str) -> BaseStorage:
     Raises:
         UserError: the URL is of no kind that is known, or nothing answers there.
     """
-    if url.startswith(JOURNAL):
-        return JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL)))
-    shown = url.rsplit("@", 1)[-1]  # no password in a message
+    shown = _shown(url)
     try:
+        if url.startswith(JOURNAL):
+            _mend(Path(url.removeprefix(JOURNAL)))
+            return JournalStorage(JournalFileBackend(url.removeprefix(JOURNAL)))
         with _quiet():
             return RDBStorage(
                 url,
@@ -100,23 +108,59 @@ def open_storage(url: str) -> BaseStorage:
             f"--storage {shown} needs a driver that is not installed ({error}); for PostgreSQL: "
             "pip install 'ablation-harness[postgresql]'"
         ) from error
-    except (ArgumentError, SQLAlchemyError, ValueError) as error:
+    except (SQLAlchemyError, StorageInternalError, OSError, LookupError, TypeError, ValueError, RuntimeError) as error:
         raise UserError(
-            f"--storage {shown} cannot be opened ({str(error).splitlines()[0]}); it takes sqlite:///FILE, "
+            f"--storage {shown} cannot be opened ({_first_line(error)}); it takes sqlite:///FILE, "
             "journal:FILE or postgresql+psycopg://USER@HOST/DATABASE"
         ) from error
 
 
+def _mend(journal: Path) -> None:
+    """Cut off half a line, which a kill or a full disk left at the end: the next one would be written on to it."""
+
+    def whole() -> int:
+        return journal.read_bytes().rfind(b"\n") + 1
+
+    if not journal.is_file() or whole() == journal.stat().st_size:
+        return
+    lock = JournalFileSymlinkLock(str(journal))
+    lock.acquire()  # so that nobody is writing
+    try:
+        os.truncate(journal, whole())
+    finally:
+        lock.release()
+
+
 @contextlib.contextmanager
 def opened(url: str) -> Iterator[BaseStorage]:
-    """`open_storage`, its connections closed in the end."""
+    """`open_storage`, its connections closed in the end.
+
+    Raises:
+        UserError: see `open_storage`.
+        StoreError: it answers no more, or what it answers is damaged.
+    """
     storage = open_storage(url)
     try:
         yield storage
+    except (StorageInternalError, SQLAlchemyError, json.JSONDecodeError) as error:
+        raise StoreError(
+            f"--storage {_shown(url)} cannot be read or written ({_first_line(error.__cause__ or error)}); what it has "
+            "of the sweep stays, and the same command goes on from there"
+        ) from error
     finally:
         if isinstance(storage, RDBStorage):
-            storage.remove_session()
+            with contextlib.suppress(SQLAlchemyError):
+                storage.remove_session()
             storage.engine.dispose()
+
+
+def _shown(url: str) -> str:
+    """A URL as a message may have it: without user and password."""
+    return url.rsplit("@", 1)[-1]
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def settled(trials: Sequence[FrozenTrial]) -> list[FrozenTrial]:
@@ -156,12 +200,38 @@ def give_back_lost(study: optuna.Study, folder: Path) -> int:
     for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         worker = trial.user_attrs.get("worker")
         if worker is not None and _is_gone(folder / f"{worker}.lock"):
-            study.tell(trial.number, state=TrialState.FAIL)
+            study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)  # another command may be first
             attempts = trial.user_attrs.get("attempts", 1)
             if attempts <= MOST_RETRIES:
                 _queue_again(study, trial, attempts + 1)
             lost += 1
     return lost
+
+
+class Unsigned:
+    """Trials that run and have no worker's name yet, to be looked at again and again: those that stay so are lost.
+
+    No lock tells of their workers. They count as running, so that without this a sweep would wait for them for ever.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.since: dict[int, float] = {}  # by number, when it was first seen
+
+    def give_up(self, study: optuna.Study) -> None:
+        """Fail those that have been seen for `UNSIGNED_SECONDS`, so that others can be begun in their place."""
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        unsigned, now = [t.number for t in running if "worker" not in t.user_attrs], self.clock()
+        self.since = {number: self.since.get(number, now) for number in unsigned}
+        for number, since in self.since.items():
+            if now - since >= UNSIGNED_SECONDS:
+                study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+
+
+def give_back_silent(study: optuna.Study) -> None:
+    """Queue again the trials of other machines whose workers have not been heard of (`HEARTBEAT_SECONDS`)."""
+    with _quiet():
+        optuna.storages.fail_stale_trials(study)
 
 
 def give_back_stopped(study: optuna.Study, worker: str) -> None:

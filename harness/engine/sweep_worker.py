@@ -1,4 +1,4 @@
-"""A worker of a sweep: takes trials from the storage until enough are settled or its stdin ends.
+"""A worker of a sweep: takes trials from the storage until enough are settled, its stdin ends, or SIGTERM comes.
 
     python -m harness.engine.sweep_worker FOLDER NUMBER
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import dataclasses
 import json
+import signal
 import sys
 import threading
 import traceback
@@ -35,7 +36,9 @@ from harness.engine.sweep_storage import (
     registered,
 )
 from harness.records.store import RunStore, StoreError
+from harness.train.checkpoint import CheckpointError
 from harness.train.device import choose_device, prepare_process
+from variants.errors import UserError
 
 ORDERS = "worker.json"
 LOG = "workers.log"
@@ -71,9 +74,24 @@ def main(argv: list[str]) -> int:
     orders = WorkerOrders.from_json(json.loads((folder / ORDERS).read_text(encoding="utf-8")))
     stop = threading.Event()
     run = execute if orders.engine.name == "local" else elsewhere(orders.engine.make(1, folder / LOG))
+    signal.signal(signal.SIGTERM, lambda *_: _leave(stop, run is not execute))
     threading.Thread(target=_until_stdin_ends, args=(stop, run is not execute), daemon=True).start()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     prepare_process(choose_device(orders.sweep.device))
+    try:
+        _work(orders, folder, number, run, stop)
+    except (StoreError, UserError, OSError) as error:
+        print(error, file=sys.stderr)
+        return STORE_BROKE
+    return 0
+
+
+def _work(orders: WorkerOrders, folder: Path, number: int, run: Run, stop: threading.Event) -> None:
+    """Take trials until none is left to begin, or told to stop: then the one that runs is given back.
+
+    Raises:
+        StoreError, UserError, OSError: the run store or the storage cannot be read or written.
+    """
     with opened(orders.storage) as storage, registered(locks_folder(orders.storage, folder)) as name:
         study = optuna.load_study(
             study_name=orders.study_name,
@@ -90,11 +108,6 @@ def main(argv: list[str]) -> int:
                 )
         except KeyboardInterrupt:
             give_back_stopped(study, name)
-            return 0
-        except (StoreError, OSError) as error:
-            print(f"{orders.sweep.store}: {error}", file=sys.stderr)
-            return STORE_BROKE
-    return 0
 
 
 def _objective(trial: optuna.Trial, sweep: Sweep, worker: str, run: Run, stop: threading.Event) -> list[float]:
@@ -104,7 +117,7 @@ def _objective(trial: optuna.Trial, sweep: Sweep, worker: str, run: Run, stop: t
     except TrialFailedError as error:
         trial.set_user_attr("reason", str(error))
         raise
-    except (optuna.TrialPruned, StoreError, OSError, StorageInternalError):
+    except (optuna.TrialPruned, StoreError, CheckpointError, StorageInternalError):
         raise
     except Exception as error:  # whatever a variant raises is that trial's failure, not the sweep's
         traceback.print_exc()
@@ -116,8 +129,12 @@ def _objective(trial: optuna.Trial, sweep: Sweep, worker: str, run: Run, stop: t
 
 
 def _until_stdin_ends(stop: threading.Event, interrupt: bool) -> None:
-    """Have the worker stop when the sweep does; `interrupt` an engine, which may wait for a cluster in silence."""
     sys.stdin.read()
+    _leave(stop, interrupt)
+
+
+def _leave(stop: threading.Event, interrupt: bool) -> None:
+    """Have the worker checkpoint and leave; `interrupt` an engine, which may wait for a cluster in silence."""
     stop.set()
     if interrupt:
         _thread.interrupt_main()

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import optuna
 
-from harness.engine.sweep_storage import give_back_lost, is_open, settled
+from harness.engine.local import STOP_SECONDS
+from harness.engine.sweep_storage import Unsigned, give_back_lost, give_back_silent, is_open, settled
 from harness.engine.sweep_worker import STORE_BROKE
 from harness.records.store import StoreError
 
@@ -20,10 +21,8 @@ LOOK_SECONDS = 0.5
 """Between looks at the workers. Assumption: a dead one costs less than starting it anew."""
 
 MOST_DEATHS = 20
-"""Workers that may die in one sweep before it is given up: something kills them all. Assumption."""
-
-STOP_SECONDS = 30.0
-"""How long a worker may take to checkpoint and leave. Assumption."""
+"""Workers that may die without a trial settled between them before a sweep is given up: something kills them all.
+Assumption."""
 
 
 def run_workers(
@@ -45,7 +44,7 @@ def run_workers(
     """
     workers: dict[int, subprocess.Popen[str]] = {}
     told: set[int] = {trial.number for trial in settled(study.get_trials(deepcopy=False))}
-    deaths, hired = 0, 0
+    deaths, hired, unsigned = 0, 0, Unsigned()
     give_back_lost(study, locks)
     try:
         while True:
@@ -54,6 +53,7 @@ def run_workers(
                 if trial.number not in told:
                     told.add(trial.number)
                     on_settled(trial)
+                    deaths = 0
             if len(done) >= num_trials:
                 return
             for number, worker in list(workers.items()):
@@ -63,7 +63,12 @@ def run_workers(
                     deaths += _judge(code, folder)
                     give_back_lost(study, locks)
             if deaths > MOST_DEATHS:
-                raise StoreError(f"{deaths} workers of the sweep died, the last ones as {folder / 'workers.log'} says")
+                raise StoreError(
+                    f"{deaths} workers of the sweep died one after another, as {folder / 'workers.log'} says"
+                )
+            unsigned.give_up(study)
+            if not workers:  # a worker does this too, before each trial
+                give_back_silent(study)
             while len(workers) < min(num_workers, num_trials - len(done)) and is_open(study, num_trials):
                 workers[hired] = _hire(folder, hired)
                 hired += 1
@@ -94,13 +99,15 @@ def _hire(folder: Path, number: int) -> subprocess.Popen[str]:
 
 
 def _stop(workers: list[subprocess.Popen[str]]) -> None:
+    """Have all of them checkpoint and leave; kill what has not left after `STOP_SECONDS`."""
     for worker in workers:
         if worker.stdin is not None:
             with contextlib.suppress(BrokenPipeError):
                 worker.stdin.close()
+    deadline = time.monotonic() + STOP_SECONDS
     for worker in workers:
         try:
-            worker.wait(STOP_SECONDS)
+            worker.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             worker.kill()
             worker.wait()

@@ -14,9 +14,10 @@ import pytest
 from harness.ablate import main
 from harness.records.ladder import RUNGS, read_ladder
 from harness.records.seal import unseal
-from tests.engine.studies import ROOT, children, kill, needs_proc
+from tests.clone import ROOT
+from tests.engine.studies import children, kill, needs_proc
 
-BUDGETS = "1.2e8,2.4e8,4.8e8"
+BUDGETS = "1.2e8,2.4e8"
 TINY = ["--size", "1x16", "--heads", "2", "--seq-len", "16", "--tokens-per-step", "64", "--device", "cpu"]
 
 
@@ -35,25 +36,25 @@ def ran(words: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[dict, str
 def test_both_ladders_end_to_end(flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = ["norm=rms", *flags, "--budgets", BUDGETS]
     plan, said = ran([*asked, "--dry-run"], capsys)
-    assert [rung["label"] for rung in plan["rungs"]] == ["1.2e+08", "2.4e+08", "4.8e+08"]
-    assert "3 rungs (budgets as given), 12 runs, 0 of them in the store; 3.3" in said
+    assert [rung["label"] for rung in plan["rungs"]] == ["1.2e+08", "2.4e+08"]
+    assert "2 rungs (budgets as given), 8 runs, 0 of them in the store; 1.4" in said
     assert plan["total_flops"] == pytest.approx(sum(4 * r["study"]["budget"] for r in plan["rungs"]))
     assert not (tmp_path / "out" / plan["ladder"]["name"]).exists()
 
     main([*TINY, "norm=rms", *flags[len(TINY) :], "--budget", "2.4e8"])
     capsys.readouterr()
     alone, said = ran(asked, capsys)
-    assert "12 runs, 4 reused" in said, "a rung is the study that was run before, and shares its runs"
+    assert "8 runs, 4 reused" in said, "a rung is the study that was run before, and shares its runs"
     assert alone["ladder"]["name"] == plan["ladder"]["name"]
     (climb,) = alone["climbs"]
-    assert len(climb["multipliers"]["FLOPs"]) == 3
+    assert len(climb["multipliers"]["FLOPs"]) == 2
     assert climb["sentences"][0].startswith("norm=rms")
     assert alone["savings"] == alone["agreements"] == []
 
     trunk, said = ran([*asked, "--schedule", "wsd"], capsys)
     assert trunk["ladder"]["trunk"]
     assert "one trunk an arm and seed, FLOPs a seed: gpt2 " in said
-    assert trunk["total_flops"] < 0.72 * alone["total_flops"]
+    assert trunk["total_flops"] < 0.75 * alone["total_flops"]
     runs = [run for rung in trunk["rungs"] for run in rung["runs"]]
     assert {run["status"] for run in runs} == {"finished"}
     assert not any(run["reused"] for run in runs)
@@ -111,7 +112,7 @@ def test_a_killed_ladder_of_branches_ends_with_the_same_bits(small_text: Path, t
 
     killed = tmp_path / "killed"
     process = subprocess.Popen(command(killed), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not list(killed.glob("store/runs/*/*/branches/step-*")):  # the first branch point of a trunk
         assert process.poll() is None
         assert time.monotonic() < deadline

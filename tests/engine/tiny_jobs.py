@@ -78,7 +78,7 @@ def first_steps_after(events: Sequence[Event], index: int) -> int:
 
 def wait_for_checkpoint(job: Job) -> None:
     """Return when the run has a checkpoint."""
-    folder, deadline = RunStore(job.store).folder(job.key), time.monotonic() + 60
+    folder, deadline = RunStore(job.store).folder(job.key), time.monotonic() + 600
     while not list(folder.glob("checkpoints/step-*")):
         assert time.monotonic() < deadline, "no checkpoint was written"
         time.sleep(0.02)

@@ -5,7 +5,7 @@ the procedure errs.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from harness.analyse.calibration_text import HEAD, false_positive_line, noise_row, pipeline_lines, planted_line
 from harness.analyse.noise import SourceRow, aa_band, calibration_command, source_rows
@@ -53,15 +53,24 @@ def _unknown(study: StudyRecord) -> str:
 
 def _band(material: Material, record: CalibrationRecord) -> str:
     """Where it was measured, and how far one run lies from another."""
-    measured, here = record.noise[0], material.study.environment.get("device")
-    device = record.environment.get("device")
-    other = f", on {device} and not on {here} as this study" if device not in (None, here) else ""
+    measured, other = record.noise[0], _elsewhere(material.study.environment, record.environment)
     floor = noise_floor(material)
     return (
         f"Measured on {record.created[:10]} from {count(len(measured.values), 'seed')} of {material.study.baseline}"
         f"{other}: a run has a standard deviation of {number(measured.sd, 5)} {measured.unit}"
         f". {floor or 'It has no spread, and so no A/A band.'}"
     )
+
+
+def _elsewhere(here: Mapping[str, str], there: Mapping[str, str]) -> str:
+    """How the calibration's runs were trained otherwise than the study's; nothing of calibrations that do not say."""
+    if not there:
+        return ""
+    told = ""
+    for name, plain, at in (("device", "an unknown device", "on"), ("manner", "fp32", "in")):
+        was, now = there.get(name, plain), here.get(name, plain)
+        told += f", {at} {was} and not {at} {now} as this study" if was != now else ""
+    return told
 
 
 def _pairing(measured: Noise) -> str:

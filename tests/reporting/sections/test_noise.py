@@ -60,6 +60,9 @@ def test_another_machine_is_named() -> None:
     elsewhere = dataclasses.replace(record, environment={"device": "cuda H100"})
     told = section(dataclasses.replace(CALIBRATED, calibration=elsewhere)).notes[0]
     assert "on cuda H100 and not on cpu as this study" in told
+    study = dataclasses.replace(CALIBRATED.study, environment={**CALIBRATED.study.environment, "manner": "bf16"})
+    told = section(dataclasses.replace(CALIBRATED, study=study)).notes[0]
+    assert ", in fp32 and not in bf16 as this study" in told
 
 
 @pytest.mark.parametrize("name", ["screen", "path", "alone", "nothing begun", "always diverged"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,7 +91,7 @@ def test_estimates_and_intervals_are_least_squares() -> None:
         assert effect.estimate == pytest.approx(unit * fit.params[k])
         assert effect.ci95_pooled == pytest.approx(tuple(unit * fit.conf_int()[k]))
         by_seed = [unit * np.linalg.lstsq(np.array(columns).T, one, rcond=None)[0][k] for one in values.T]
-        own = stats.ttest_1samp(by_seed, 0)
+        own: Any = stats.ttest_1samp(by_seed, 0)  # scipy's annotations do not know its p-value
         assert effect.p == pytest.approx(own.pvalue)
         assert effect.ci95 == pytest.approx(tuple(own.confidence_interval()))
 

@@ -13,7 +13,14 @@ from typing import Any
 
 import pytest
 
-from harness.records.calibration import CalibrationRecord, Noise, read_calibration, write_calibration
+from harness.records.calibration import (
+    CalibrationRecord,
+    Noise,
+    read_calibration,
+    scale_key,
+    scale_of,
+    write_calibration,
+)
 from harness.records.evidence import (
     EvidenceRecord,
     LedgerRecord,
@@ -35,13 +42,14 @@ from harness.records.timing import ArmTiming, TimingRecord, read_timing, write_t
 from harness.records.tuning import TuningRecord, TuningTrial, read_tuning, write_tuning
 from variants.errors import UserError
 
+STUDY = example_study(("gpt2", "norm=rms"))
 RUNS = scored(example_runs({"gpt2": [1.65, 1.66], "norm=rms": [1.64, 1.65]}), lambda run: [position_score(run)])
 RUN = dataclasses.replace(RUNS[0].record, key="ab" * 32)
 SCORE = dataclasses.replace(RUNS[0].scores[0], key="cd" * 32, run=RUN.key)
 
 
 def study(folder: Path) -> None:
-    write_study(folder, example_study(("gpt2", "norm=rms")), RUNS)
+    write_study(folder, STUDY, RUNS)
     write_measurement(folder, example_throughput({"gpt2": 1.0, "norm=rms": 1.1}))
 
 
@@ -68,7 +76,7 @@ TUNING = TuningRecord(
     *([TuningTrial("gpt2", 0.006, 10_000, "complete", 1.7, "", "ab" * 32)], "2026-11-02T10:00:00Z"),
 )
 NOISE = Noise("nats_per_byte", "nats per byte", [1.6, 1.7], 0.1, 0.2, [["initial", 0.01, 0.0, 0.1]], None, None)
-CALIBRATION = CalibrationRecord("ab" * 32, {}, [], "2026-11-02", [NOISE], {}, {}, 25.0)
+CALIBRATION = CalibrationRecord(scale_key(scale_of(STUDY)), scale_of(STUDY), [], "2026-11-02", [NOISE], {}, {}, 25.0)
 TIMING = TimingRecord({"device": "cpu"}, "cpu", [ArmTiming("gpt2", 0.01, 1.0, [1.0, 1.0], [0.01])], "2026-11-02")
 LEDGER = LedgerRecord([], "2026-11-02", "nano", "2x48", 1e9, 10, 16, {}, {}, {}, [["C1", "loss"]])
 EVIDENCE = EvidenceRecord({"id": "C1"}, runs=[{"arm": "gpt2", "seed": 0}])
@@ -99,7 +107,7 @@ KINDS = [
     Kind(
         f"calibrations/{CALIBRATION.key}.json",
         lambda folder: write_calibration(folder, CALIBRATION),
-        lambda folder: read_calibration(folder, CALIBRATION.key),
+        lambda folder: read_calibration(folder, STUDY),
     ),
     Kind(
         "timings/*.json",

@@ -182,6 +182,21 @@ def is_open(study: optuna.Study, num_trials: int) -> bool:
 
 
 @contextlib.contextmanager
+def taking_turns(folder: Path) -> Iterator[Callable[[], None]]:
+    """Wait for the turn to look for a trial and take it; what is yielded ends the turn.
+
+    Two workers that look at once would both take the last one, and one of them would find none that was queued.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "turn.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield lambda: fcntl.flock(descriptor, fcntl.LOCK_UN)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
 def registered(folder: Path) -> Iterator[str]:
     """A name for a worker, and a lock that the system lets go of when the worker is gone, however it went."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -219,13 +234,14 @@ class Unsigned:
         self.since: dict[int, float] = {}  # by number, when it was first seen
 
     def give_up(self, study: optuna.Study) -> None:
-        """Fail those that have been seen for `UNSIGNED_SECONDS`, so that others can be begun in their place."""
+        """Queue again those that have been seen for `UNSIGNED_SECONDS`."""
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         unsigned, now = [t.number for t in running if "worker" not in t.user_attrs], self.clock()
         self.since = {number: self.since.get(number, now) for number in unsigned}
         for number, since in self.since.items():
             if now - since >= UNSIGNED_SECONDS:
                 study.tell(number, state=TrialState.FAIL, skip_if_finished=True)
+                _queue_again(study, study.trials[number], 1)
 
 
 def give_back_silent(study: optuna.Study) -> None:
@@ -243,7 +259,8 @@ def give_back_stopped(study: optuna.Study, worker: str) -> None:
 
 
 def _queue_again(study: optuna.Study, trial: FrozenTrial, attempts: int) -> None:
-    study.enqueue_trial(trial.params, user_attrs={"attempts": attempts, "again": trial.number})
+    queued = trial.system_attrs.get("fixed_params", {})  # it may be lost before it has taken all of them as its own
+    study.enqueue_trial({**queued, **trial.params}, user_attrs={"attempts": attempts, "again": trial.number})
 
 
 def _is_gone(lock: Path) -> bool:

@@ -14,7 +14,9 @@ import signal
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from harness.engine.sweep_storage import (
     make_sampler,
     opened,
     registered,
+    taking_turns,
 )
 from harness.records.store import RunStore, StoreError
 from harness.train.checkpoint import CheckpointError
@@ -92,7 +95,8 @@ def _work(orders: WorkerOrders, folder: Path, number: int, run: Run, stop: threa
     Raises:
         StoreError, UserError, OSError: the run store or the storage cannot be read or written.
     """
-    with opened(orders.storage) as storage, registered(locks_folder(orders.storage, folder)) as name:
+    locks = locks_folder(orders.storage, folder)
+    with opened(orders.storage) as storage, registered(locks) as name:
         study = optuna.load_study(
             study_name=orders.study_name,
             storage=storage,
@@ -100,18 +104,21 @@ def _work(orders: WorkerOrders, folder: Path, number: int, run: Run, stop: threa
             pruner=make_pruner(orders.pruner),
         )
         try:
-            while not stop.is_set() and is_open(study, orders.num_trials):
-                study.optimize(
-                    lambda trial: _objective(trial, orders.sweep, name, run, stop),
-                    n_trials=1,
-                    catch=(TrialFailedError,),
-                )
+            while not stop.is_set():
+                with taking_turns(locks) as taken:
+                    if not is_open(study, orders.num_trials):
+                        break
+                    work = partial(_objective, sweep=orders.sweep, worker=name, taken=taken, run=run, stop=stop)
+                    study.optimize(work, n_trials=1, catch=(TrialFailedError,))
         except KeyboardInterrupt:
             give_back_stopped(study, name)
 
 
-def _objective(trial: optuna.Trial, sweep: Sweep, worker: str, run: Run, stop: threading.Event) -> list[float]:
+def _objective(
+    trial: optuna.Trial, sweep: Sweep, worker: str, taken: Callable[[], None], run: Run, stop: threading.Event
+) -> list[float]:
     trial.set_user_attr("worker", worker)
+    taken()
     try:
         return run_trial(trial, sweep, run, stop.is_set)
     except TrialFailedError as error:

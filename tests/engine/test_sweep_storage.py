@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from pathlib import Path
 
 import optuna
@@ -10,7 +11,15 @@ import pytest
 from optuna.trial import TrialState
 
 from harness.engine import sweep_storage
-from harness.engine.sweep_storage import UNSIGNED_SECONDS, Unsigned, give_back_lost, is_open, opened, registered
+from harness.engine.sweep_storage import (
+    UNSIGNED_SECONDS,
+    Unsigned,
+    give_back_lost,
+    is_open,
+    opened,
+    registered,
+    taking_turns,
+)
 from harness.records.atomic import StoreError
 from variants.errors import UserError
 
@@ -33,7 +42,7 @@ def locked(url: str) -> sqlite3.Connection:
     return other
 
 
-def test_a_trial_that_nobody_signed_is_given_up(url: str) -> None:
+def test_a_trial_that_nobody_signed_is_queued_again(url: str) -> None:
     """Its worker was killed before it wrote its name: no lock tells of it, and it must not be waited for for ever."""
     clock = [100.0]
     unsigned = Unsigned(lambda: clock[0])
@@ -45,7 +54,7 @@ def test_a_trial_that_nobody_signed_is_given_up(url: str) -> None:
             assert not is_open(study, 2)
         clock[0] += 1
         unsigned.give_up(study)
-        assert [t.state for t in study.trials] == [TrialState.FAIL, TrialState.RUNNING]
+        assert [t.state for t in study.trials] == [TrialState.FAIL, TrialState.RUNNING, TrialState.WAITING]
         assert is_open(study, 2)
 
 
@@ -59,6 +68,38 @@ def test_a_trial_is_given_back_once(url: str, tmp_path: Path) -> None:
         assert give_back_lost(study, tmp_path / "workers") == 1
         assert give_back_lost(study, tmp_path / "workers") == 0
         assert [t.state for t in study.trials] == [TrialState.RUNNING, TrialState.FAIL, TrialState.WAITING]
+
+
+def test_a_queued_trial_that_is_lost_at_once_keeps_its_values(url: str, tmp_path: Path) -> None:
+    """Its worker may be gone before it has taken them as the trial's own."""
+    with opened(url) as storage:
+        study = optuna.load_study(study_name="s", storage=storage)
+        study.enqueue_trial({"lr": 0.5, "seed": 3})
+        with registered(tmp_path / "workers") as name:
+            trial = study.ask()
+            trial.set_user_attr("worker", name)
+            trial.suggest_float("lr", 0.0, 1.0)
+        give_back_lost(study, tmp_path / "workers")
+        again = study.ask()
+        assert (again.suggest_float("lr", 0.0, 1.0), again.suggest_int("seed", 0, 9)) == (0.5, 3)
+
+
+def test_one_worker_at_a_time_looks_for_a_trial(tmp_path: Path) -> None:
+    order = []
+
+    def other() -> None:
+        with taking_turns(tmp_path):
+            order.append("other")
+
+    thread = threading.Thread(target=other)
+    with taking_turns(tmp_path) as taken:
+        thread.start()
+        thread.join(0.2)
+        order.append("first")
+        taken()
+        thread.join()
+        order.append("first works")
+    assert order == ["first", "other", "first works"]
 
 
 def test_a_storage_that_answers_no_more_is_one_sentence(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

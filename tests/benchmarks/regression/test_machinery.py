@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -160,7 +161,11 @@ def test_the_command_fails_on_a_regression_alone(before: float, code: int, said:
     command = [sys.executable, "-m", "pytest", *MEASURED, f"--benchmark-compare={path}"]
     command[command.index(baseline.TESTS)] = name
     done = subprocess.run(
-        [*command, "--benchmark-compare-fail=median:30%"], cwd=baseline.ROOT, capture_output=True, text=True
+        [*command, "--benchmark-compare-fail=median:30%"],
+        cwd=baseline.ROOT,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTEST_XDIST")},  # it is no worker of this run
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == code, done.stdout + done.stderr
     assert said in done.stdout

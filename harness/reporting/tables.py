@@ -15,7 +15,7 @@ from unicodedata import lookup
 
 import pandas as pd
 
-from harness.records.atomic import write_text
+from harness.records.atomic import StoreError, write_text
 from harness.reporting.page import Page
 from harness.reporting.section import Grid
 
@@ -64,10 +64,33 @@ _LIGATURE = re.compile(r"(?<=-)-|(?<=')'")
 
 
 def write_tables(folder: Path, page: Page) -> None:
-    """Write the setup and every table. Raises `StoreError` when the disk refuses."""
+    """Write the setup and every table, and take away those that an earlier state of the report had.
+
+    Raises:
+        StoreError: the disk refuses.
+    """
+    tables = folder / FOLDER
+    names = set()
     for name, title, grid in named(page):
-        write_text(folder / FOLDER / f"{name}.csv", frame(grid).to_csv(index=False, lineterminator="\n"))
-        write_text(folder / FOLDER / f"{name}.tex", latex(grid, title, name))
+        names.add(name)
+        write_text(tables / f"{name}.csv", frame(grid).to_csv(index=False, lineterminator="\n"))
+        write_text(tables / f"{name}.tex", latex(grid, title, name))
+    for path in tables.glob("*.tex"):
+        if path.stem not in names and _label(path.stem) in path.read_text(encoding="utf-8", errors="replace"):
+            _remove(path)
+            _remove(path.with_suffix(".csv"))
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(f"cannot remove {path}, a table of an earlier report: {error.strerror or error}") from error
+
+
+def _label(name: str) -> str:
+    """What tells a table of ours from a file that somebody else put there."""
+    return rf"\label{{tab:{name}}}"
 
 
 def named(page: Page) -> Iterator[tuple[str, str, Grid]]:
@@ -98,7 +121,7 @@ def latex(grid: Grid, title: str, name: str) -> str:
     lines = [
         r"\begin{table}",
         rf"\caption{{{caption}}}",
-        rf"\label{{tab:{name}}}",
+        _label(name),
         rf"\begin{{tabular}}{{{columns}}}",
         r"\toprule",
         _line(grid.columns),

@@ -144,3 +144,17 @@ def test_long_titles_are_cut(length: int, alone) -> None:
     twice = Section("x" * length, grids=(Grid(("a",), [("1",)]), Grid(("a",), [("1",)])))
     found = [name for name, _, _ in named(dataclasses.replace(page(alone), sections=[twice]))]
     assert found[1:] == ["x" * min(length, 60), f"{'x' * min(length, 60)}--2"]
+
+
+def test_a_table_that_the_report_no_longer_has_goes_and_a_file_of_another_stays(tmp_path: Path) -> None:
+    tables = tmp_path / "tables"
+    write_tables(tmp_path, page(made({"gpt2": BASE, "norm=rms": BASE}, score=everything)))
+    before = {path.name for path in tables.iterdir()}
+    (tables / "mine.tex").write_text("a note")
+    (tables / "mine.csv").write_text("1,2")
+    write_tables(tmp_path, page(made({"gpt2": BASE, "norm=rms": BASE})))
+    after = {path.name for path in tables.iterdir()}
+    assert {"mine.tex", "mine.csv"} < after
+    assert after - {"mine.tex", "mine.csv"} < before
+    names = {name for name, _, _ in named(page(made({"gpt2": BASE, "norm=rms": BASE})))}
+    assert {path.stem for path in tables.iterdir()} == names | {"mine"}

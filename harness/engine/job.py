@@ -17,12 +17,13 @@ from torch import Tensor
 
 from harness.data import dataset
 from harness.data.batches import Batches
+from harness.engine.event import Event
 from harness.engine.heartbeat import heartbeat
 from harness.engine.identity import identity, key_of, manner_class, parallel_class
 from harness.engine.scoring import ScoreRequest, score_run
 from harness.model.transformer import Transformer
 from harness.records.record import RunRecord
-from harness.records.store import RunStore
+from harness.records.store import RunStore, StoreError
 from harness.score.moe_health import moe_health
 from harness.score.perplexity import validation_loss
 from harness.spec.recipe import Recipe
@@ -36,6 +37,7 @@ from harness.train.parallel import Parallel
 from harness.train.precision import make_model
 from harness.train.trainer import CHECKPOINT_SECONDS, Training, train
 from harness.train.trunk import extend_trunk, points_of
+from variants.errors import UserError
 
 CURVE_ROWS = 200
 """Rows of the loss curve kept in a record; each is a mean over equally many steps."""
@@ -292,3 +294,12 @@ def failed(job: Job, reason: str) -> RunRecord:
     """The record of a run that raised or whose process died."""
     run_identity = job.identity
     return RunRecord(key=key_of(run_identity), identity=run_identity, status="failed", reason=reason, scores={})
+
+
+def fail(index: int, job: Job, reason: str) -> Event:
+    """Keep the record of a failed run; returns the event that says so. `index` is the job's among its study's."""
+    try:
+        RunStore(job.store).put(failed(job, reason))
+    except (StoreError, UserError) as error:  # UserError: the record that is there is damaged
+        return Event("broken", index, reason=f"{job.store}: {error}")
+    return Event("end", index, status="failed", reason=reason)

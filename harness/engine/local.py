@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.engine.event import Event
-from harness.engine.job import Job, failed
+from harness.engine.job import Job, fail
 from harness.engine.packing import RunsPerGpu, Seat, seats_of
 from harness.engine.patience import TICK_SECONDS, Patience, Watch
 from harness.engine.stack_job import stacks_of
 from harness.engine.torchrun import LOST
-from harness.records.store import RunStore, StoreError
+from harness.records.store import StoreError
 
 __all__ = ["Event", "LocalEngine"]
 
@@ -203,11 +203,7 @@ class _Lane(threading.Thread):
             self.events.put(Event("note", self.left[0], reason=f"the worker process {death} after step {self.reached}"))
         reason = f"the worker process died {ATTEMPTS} times, the last one {death}; see {self.log.name}"
         for index in self.left:
-            try:
-                RunStore(self.jobs[index].store).put(failed(self.jobs[index], reason))
-                self.events.put(Event("end", index, status="failed", reason=reason))
-            except StoreError as error:
-                self.events.put(Event("broken", index, reason=str(error)))
+            self.events.put(fail(index, self.jobs[index], reason))
 
     def _attempt(self) -> bool:
         """Whether the worker said how all that was left ended before it died."""

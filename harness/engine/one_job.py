@@ -19,11 +19,10 @@ from harness.data.known_file import VARIABLE
 from harness.engine.errand import Errand, ErrandFolder, misplaced
 from harness.engine.event import Event
 from harness.engine.identity import key_of
-from harness.engine.job import Job, execute, failed
+from harness.engine.job import execute, fail
 from harness.records.store import RunStore, StoreError
 from harness.train.checkpoint import CheckpointError
 from harness.train.device import choose_device, prepare_process
-from variants.errors import UserError
 
 EXCHANGE_SECONDS = 1.0
 """Between two words of a run to its study, each answered with whether to stop. Assumption: a display needs no more."""
@@ -72,15 +71,6 @@ def perform(errand: Errand, tell: Callable[[Event], None], should_stop: Callable
     except Exception as error:  # whatever a variant raises is that run's failure, not the study's
         traceback.print_exc()
         return fail(errand.index, job, f"{type(error).__name__}: {error}")
-
-
-def fail(index: int, job: Job, reason: str) -> Event:
-    """Keep the record of a failed run; returns the event that says so."""
-    try:
-        RunStore(job.store).put(failed(job, reason))
-    except (StoreError, UserError) as error:  # UserError: the record that is there is damaged
-        return Event("broken", index, reason=f"{job.store}: {error}")
-    return Event("end", index, status="failed", reason=reason)
 
 
 @contextlib.contextmanager

@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from harness.engine.event import Event
-from harness.engine.job import Job
+from harness.engine.job import Job, fail
 from harness.engine.local import ATTEMPTS
-from harness.engine.one_job import fail
 from harness.records.store import StoreError
 from variants.errors import UserError
 

@@ -20,14 +20,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from harness.engine.job import Job, execute, failed
+from harness.engine.job import Job, execute, fail
 from harness.engine.stack_job import execute_stack
 from harness.engine.torchrun import LOST, LostProcessError
 from harness.records.record import RunRecord
-from harness.records.store import RunStore, StoreError
+from harness.records.store import StoreError
 from harness.train.checkpoint import CheckpointError, RunNote
 from harness.train.device import choose_device, prepare_process
-from variants.errors import UserError
 
 LEAVE_SECONDS = 60
 """How long a worker without a study may take to checkpoint: then the kernel ends it, or one that hangs would hold its
@@ -108,7 +107,8 @@ def _serve(jobs: list[Job], worker: Worker) -> None:
     except Exception as error:  # whatever a variant raises is that run's failure, not the study's
         traceback.print_exc()
         for run, job in enumerate(jobs):
-            _record_failure(job, f"{type(error).__name__}: {error}", worker, run)
+            event = fail(run, job, f"{type(error).__name__}: {error}")
+            worker.send(event=event.kind, run=run, status=event.status, reason=event.reason)
 
 
 def _execute_all(jobs: list[Job], worker: Worker) -> list[RunRecord | None]:
@@ -130,14 +130,6 @@ def _execute_all(jobs: list[Job], worker: Worker) -> list[RunRecord | None]:
         should_stop=lambda: worker.leaving,
     )
     return [record]
-
-
-def _record_failure(job: Job, reason: str, worker: Worker, run: int) -> None:
-    try:
-        RunStore(job.store).put(failed(job, reason))
-        worker.send(event="end", run=run, status="failed", reason=reason)
-    except (StoreError, UserError) as error:  # UserError: the record that is there is damaged
-        worker.send(event="broken", reason=f"{job.store}: {error}")
 
 
 @contextlib.contextmanager

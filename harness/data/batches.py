@@ -14,36 +14,18 @@ import torch
 from torch import Tensor
 
 
-class Batches:
-    """The stream of one split as a tensor, and the windows of any step of any length of run."""
+class Order:
+    """Where the windows of any step of any length of run begin."""
 
-    def __init__(
-        self,
-        tokens: np.ndarray,
-        seq_len: int,
-        sequences_per_step: int,
-        seed: int,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        assert len(tokens) > seq_len > 0, (len(tokens), seq_len)
+    def __init__(self, num_tokens: int, seq_len: int, sequences_per_step: int, seed: int) -> None:
+        assert num_tokens > seq_len > 0, (num_tokens, seq_len)
         assert sequences_per_step > 0, sequences_per_step
         assert seed >= 0, seed
         self.seq_len = seq_len
         self.sequences_per_step = sequences_per_step
-        self.seed = seed
-        self.num_tokens = len(tokens)
-        self.windows_per_epoch = len(tokens) // seq_len
-        around = np.concatenate([tokens, tokens[:seq_len]])  # the last window goes on at the beginning
-        self._tokens = torch.from_numpy(around.astype(np.int32)).to(device)
-        self._within = torch.arange(seq_len + 1, device=device)
-        # bound to numbers and not to self: a cycle would keep the tokens of finished runs until the collector comes by
-        self._epoch = lru_cache(maxsize=2)(partial(starts_of_epoch, seed, len(tokens), seq_len))
-
-    def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets of a step, int64 (B, T) each; targets are the inputs one token later."""
-        starts = torch.from_numpy(self.starts(step)).to(self._tokens.device)
-        windows = self._tokens[starts[:, None] + self._within].long()  # (B, T + 1)
-        return windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
+        self.windows_per_epoch = num_tokens // seq_len
+        # of a method it would be a cycle, and keep what the run held until the collector comes by
+        self._epoch = lru_cache(maxsize=2)(partial(starts_of_epoch, seed, num_tokens, seq_len))
 
     def starts(self, step: int) -> np.ndarray:
         """(B,) the positions in the stream where the windows of a step begin."""
@@ -61,3 +43,37 @@ def starts_of_epoch(seed: int, num_tokens: int, seq_len: int, epoch: int) -> np.
     phase = int(bits[0]) % num_tokens
     order = np.argsort(bits[1:], kind="stable")
     return (phase + order * seq_len) % num_tokens
+
+
+class Stream:
+    """The tokens of one split on a device, and windows of them."""
+
+    def __init__(self, tokens: np.ndarray, seq_len: int, device: torch.device | str = "cpu") -> None:
+        around = np.concatenate([tokens, tokens[:seq_len]])  # the last window goes on at the beginning
+        self._tokens = torch.from_numpy(around.astype(np.int32)).to(device)
+        self._within = torch.arange(seq_len + 1, device=device)
+
+    def windows(self, starts: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Inputs and targets, int64 (..., T) each for starts (...); targets are the inputs one token later."""
+        first = torch.from_numpy(starts).to(self._tokens.device)  # only this crosses to the device
+        windows = self._tokens[first[..., None] + self._within].long()  # (..., T + 1)
+        return windows[..., :-1].contiguous(), windows[..., 1:].contiguous()
+
+
+class Batches:
+    """The batches of one run."""
+
+    def __init__(
+        self,
+        tokens: np.ndarray,
+        seq_len: int,
+        sequences_per_step: int,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.order = Order(len(tokens), seq_len, sequences_per_step, seed)
+        self.stream = Stream(tokens, seq_len, device)
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of a step, int64 (B, T) each."""
+        return self.stream.windows(self.order.starts(step))

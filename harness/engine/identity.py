@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import json
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 import harness
+from harness.spec.digest import json_sha256
 from harness.spec.spec import Spec
 from harness.train.manner import PLAIN, Manner
 from harness.train.parallel import Parallel
@@ -100,7 +100,7 @@ def identity(
 
 def key_of(identity: dict[str, Any]) -> str:
     """SHA-256 of the canonical JSON of an identity."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return json_sha256(identity)
 
 
 def parallel_class(parallel: Parallel | None) -> dict[str, Any] | None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
 import math
 import re
 from collections.abc import Sequence
@@ -22,6 +20,7 @@ from harness.plan.study import Plan
 from harness.records.record import ArmRecord, StudyRecord, StudyRun
 from harness.records.registration import register
 from harness.records.store import RunStore
+from harness.spec.digest import json_sha256
 from harness.train.compile import StepKind
 from harness.train.manner import PLAIN, Manner
 from harness.train.optimizer import parameter_groups
@@ -187,23 +186,19 @@ def study_record(
         also: what else was decided that makes it another study, as plain data.
     """
     arms = [arm_record(arm, plan) for arm in plan.arms]
-    content = [[a.spec, a.num_steps, *([a.recipe] if a.recipe else [])] for a in arms]
-    decided = [content, plan.recipe.to_json(), plan.match, data.sha256, list(seeds), margin]
-    decided += [] if step == "eager" else [step]
-    decided += [] if parallel is None else [str(parallel)]
-    decided += [] if manner == PLAIN else [str(manner)]
-    decided += [list(looks)] if len(looks) > 1 else []
-    decided += [family] if family != "holm" else []
-    decided += [{"screen": screen}] if screen else []
     design = plan.design.to_json(plan.baseline.name) if plan.design is not None else {}
-    decided += [design] if design else []
-    decided += also
-    digest = hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:8]
-    names = "--".join(a.name for a in arms[1:]) or plan.baseline.name
-    if design:
-        names = "-".join([*design["kinds"], *(factor["name"] for factor in design["factors"])])
+    beside = [
+        *([] if step == "eager" else [step]),
+        *([] if parallel is None else [str(parallel)]),
+        *([] if manner == PLAIN else [str(manner)]),
+        *([list(looks)] if len(looks) > 1 else []),
+        *([family] if family != "holm" else []),
+        *([{"screen": screen}] if screen else []),
+        *([design] if design else []),
+        *also,
+    ]
     return StudyRecord(
-        name=f"{slug(names)}_{slug(data.name)}_{digest}",
+        name=study_name(arms, design, data.name, [*_decided(plan, arms, data, seeds, margin), *beside]),
         command=list(command),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         baseline=plan.baseline.name,
@@ -236,6 +231,22 @@ def study_record(
         ),
         design=design,
     )
+
+
+def _decided(
+    plan: Plan, arms: Sequence[ArmRecord], data: TokenizedData, seeds: Sequence[int], margin: float
+) -> list[Any]:
+    """What every study decides, as plain data."""
+    content = [[a.spec, a.num_steps, *([a.recipe] if a.recipe else [])] for a in arms]
+    return [content, plan.recipe.to_json(), plan.match, data.sha256, list(seeds), margin]
+
+
+def study_name(arms: Sequence[ArmRecord], design: dict[str, Any], data_name: str, decided: Sequence[Any]) -> str:
+    """`norm=rms_stdlib_1a2b3c4d`: what is compared, on what, and a digest of all that was decided."""
+    names = "--".join(a.name for a in arms[1:]) or arms[0].name
+    if design:
+        names = "-".join([*design["kinds"], *(factor["name"] for factor in design["factors"])])
+    return f"{slug(names)}_{slug(data_name)}_{json_sha256(list(decided))[:8]}"
 
 
 def slug(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from harness.plan.match import plan_baseline
 from harness.plan.study import Plan
 from harness.records.atomic import write_text
 from harness.records.sweep import DimensionRecord, ObjectiveRecord, SweepRecord, TrialRecord
+from harness.spec.digest import json_sha256
 from harness.spec.space import Choices
 from harness.spec.tokens import Arm
 
@@ -55,7 +55,7 @@ class Search:
 def sweep_name(sweep: Sweep) -> str:
     """Made from what is searched, so that the same command finds its trials again."""
     content = {k: v for k, v in sweep.to_json().items() if k not in ("store", "device", "checkpoint_seconds")}
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    digest = json_sha256(content)[:8]
     names = "--".join(d.name for d in (*sweep.choices, *sweep.ranges))
     return f"sweep_{slug(names)}_{digest}"
 

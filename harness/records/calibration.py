@@ -6,7 +6,6 @@ calibrated has a copy beside its runs, STUDY/calibration.json, so that its repor
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +15,7 @@ from harness.records.atomic import write_text
 from harness.records.record import StudyRecord, to_json
 from harness.records.schema import SCHEMA_VERSION
 from harness.records.seal import read_sealed, seal
+from harness.spec.digest import json_sha256
 from variants.errors import UserError
 
 FILE = "calibration.json"
@@ -79,7 +79,7 @@ def scale_of(study: StudyRecord) -> dict[str, Any]:
 
 def scale_key(scale: dict[str, Any]) -> str:
     """SHA-256 of the canonical JSON of a scale."""
-    return hashlib.sha256(json.dumps(scale, sort_keys=True).encode()).hexdigest()
+    return json_sha256(scale)
 
 
 def write_calibration(store: Path, record: CalibrationRecord) -> Path:

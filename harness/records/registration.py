@@ -6,10 +6,10 @@ seeds that was changed afterwards is seen.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from harness.spec.digest import json_sha256
 
 ALPHA = 0.05
 """Level of the family of primary tests; convention."""
@@ -110,4 +110,4 @@ def extended(registration: dict[str, Any], **more: Any) -> dict[str, Any]:
 def digest_of(registration: dict[str, Any]) -> str:
     """SHA-256 of what is registered, its own digest left out."""
     body = {name: value for name, value in registration.items() if name != "sha256"}
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return json_sha256(body)

@@ -6,7 +6,6 @@ planned with.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from harness.records.atomic import write_text
 from harness.records.record import to_json
 from harness.records.schema import SCHEMA_VERSION
 from harness.records.seal import read_sealed, seal
+from harness.spec.digest import json_sha256
 from variants.errors import UserError
 
 
@@ -51,7 +51,7 @@ class TimingRecord:
 
 def timing_key(identity: dict[str, Any]) -> str:
     """SHA-256 of the canonical JSON of an identity."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return json_sha256(identity)
 
 
 def timing_path(store: Path, identity: dict[str, Any]) -> Path:

@@ -5,7 +5,6 @@ STORE/runs/ab/ab12.../ holds record.json and weights.safetensors; STORE/data/<ha
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from safetensors.torch import load_file
 from harness.data.dataset import load_tokenizer
 from harness.data.tokenizer import Tokenizer
 from harness.model.transformer import Transformer
+from harness.spec.digest import json_sha256
 from harness.spec.spec import Spec
 from harness.train.checkpoint import file_sha256
 from variants.errors import UserError
@@ -63,7 +63,7 @@ def _identity(folder: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         status, identity, key = record["status"], record["identity"], record["key"]
-        digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+        digest = json_sha256(identity)
         identity = {**identity, "weights_sha256": record["weights_sha256"]}
     except FileNotFoundError:
         raise UserError(

@@ -5,11 +5,10 @@ ones, and they are the baseline, the GPT-2 block (Radford et al. 2019) at the de
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
 from typing import Any
 
+from harness.spec.digest import json_sha256
 from variants.registry import SLOTS
 
 Value = int | float | bool | str | None
@@ -153,7 +152,7 @@ class Spec:
 
     def digest(self) -> str:
         """SHA-256 of the canonical JSON."""
-        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+        return json_sha256(self.to_json())
 
     def difference(self, other: Spec) -> str:
         """What this spec says otherwise than `other`, as the tokens that would say it: `norm=rms`."""

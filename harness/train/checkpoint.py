@@ -24,6 +24,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from harness.spec.digest import json_sha256
+
 KEPT = 2
 """Checkpoints kept of a running run: the newest, and one before it should that one be damaged."""
 
@@ -111,7 +113,8 @@ def partial_of(folder: Path, writer: str) -> Path:
 def write_position(partial: Path, progress: Progress, sha256: dict[str, str], **more: Any) -> None:
     """`position.json`: step, seconds, the checksums of the other files, whatever else is to be known, and its own."""
     position = {"step": progress.step, "seconds": progress.seconds, "sha256": sha256, **more}
-    write_durably(partial / "position.json", json.dumps({**position, "position_sha256": _digest(position)}).encode())
+    sealed = {**position, "position_sha256": json_sha256(position)}
+    write_durably(partial / "position.json", json.dumps(sealed).encode())
 
 
 def restore(
@@ -168,15 +171,11 @@ def read_position(path: Path) -> dict[str, Any]:
     """`position.json` of a checkpoint; ValueError when it is not as it was written."""
     position = json.loads((path / "position.json").read_text(encoding="utf-8"))
     sealed_as = position.pop("position_sha256", None) if isinstance(position, dict) else None
-    if sealed_as is None or sealed_as != _digest(position):
+    if sealed_as is None or sealed_as != json_sha256(position):
         raise ValueError("position.json does not match its checksum")
     if path.name != name_of(position["step"]):
         raise ValueError(f"it is the checkpoint of step {position['step']}, put into the wrong folder")
     return position
-
-
-def _digest(position: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(position, sort_keys=True).encode()).hexdigest()
 
 
 def name_of(step: int) -> str:

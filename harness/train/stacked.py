@@ -80,12 +80,7 @@ def train_stack(
     looked = 0  # what a checkpoint holds may have diverged, where others went on
     with quiet_vmap():
         while done < num_steps and len(ended) < len(models):
-            look = time.perf_counter()
-            for step in range(done, min(CHECK_EVERY * (done // CHECK_EVERY + 1), num_steps)):
-                losses[:, step] = one_step(batches.batch(step), step)
-                done = step + 1
-                if time.perf_counter() - look > LOOK_SECONDS:
-                    break
+            done = _take_steps(one_step, batches, losses, done)
             seen = losses[:, looked:done].cpu()
             for run in (run for run in range(len(models)) if run not in ended):
                 at = first_not_finite(seen[run])
@@ -103,6 +98,16 @@ def train_stack(
                     save()
                     saved = time.perf_counter()
     return [ended.get(run) or Training("finished", "", losses[run].cpu(), seconds(run)) for run in range(len(models))]
+
+
+def _take_steps(one_step: StackStep, batches: StackSource, losses: Tensor, done: int) -> int:
+    """Train to the next check, or until a look is due, and note the losses (runs, steps); returns the steps done."""
+    look, check = time.perf_counter(), min(CHECK_EVERY * (done // CHECK_EVERY + 1), losses.shape[1])
+    for step in range(done, check):
+        losses[:, step] = one_step(batches.batch(step), step)
+        if time.perf_counter() - look > LOOK_SECONDS:
+            return step + 1
+    return check
 
 
 def _stopped(

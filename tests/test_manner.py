@@ -30,7 +30,7 @@ TINY = [*SIZE, "--steps", "60"]
         (["--precision", "bf16", "--match", "time"], "--precision bf16 does not go with --match time"),
         (["--precision", "bf16", "--tune", "lr"], "--precision bf16 does not go with --tune"),
         (["--stack", "2", "--budgets", "1e9,2e9"], "--stack 2 does not go with --budgets or --ladder"),
-        (["--runs-per-gpu", "some"], "takes a whole number of at least 1, got 'some'"),
+        (["--runs-per-gpu", "some"], "takes a whole number of at least 1 or auto, got 'some'"),
     ],
 )
 def test_flags_that_do_not_go_together(flags: list[str], words: str) -> None:

@@ -54,10 +54,10 @@ def count(n: int, noun: str) -> str:
     return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
-def listing(items: Iterable[object]) -> str:
-    """`1, 3 and 5`."""
+def listing(items: Iterable[object], last: str = "and") -> str:
+    """`1, 3 and 5`; `last` is the word before the last one."""
     words = [str(item) for item in items]
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else "none"
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else "none"
 
 
 def seeds(numbers: Sequence[int]) -> str:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.analyse.text import listing
 from harness.engine.choose_scores import DEFAULT_SCORES, MEASUREMENTS
 from harness.engine.engines import ENGINES
 from harness.engine.scorers import SCORERS
@@ -46,17 +47,19 @@ TOKENS_HELP = (
 )
 
 
-def positive(kind: type[int] | type[float]) -> Callable[[str], int | float]:
-    """An argparse type: a positive, finite int or float, with a sentence when it is not."""
+def positive(kind: type[int] | type[float], *words: str) -> Callable[[str], int | float | str]:
+    """An argparse type: a positive, finite int or float, or one of `words`, with a sentence when it is not."""
 
-    def parse(text: str) -> int | float:
+    def parse(text: str) -> int | float | str:
+        if text in words:
+            return text
         try:
             number = kind(text)
         except ValueError:
             number = 0
         if not 0 < number < float("inf"):
             what = "a whole number of at least 1" if kind is int else "a positive number"
-            raise argparse.ArgumentTypeError(f"takes {what}, got {text!r}")
+            raise argparse.ArgumentTypeError(f"takes {listing([what, *words], 'or')}, got {text!r}")
         return number
 
     return parse
@@ -283,7 +286,7 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--address", metavar="auto|HOST[:PORT]", help="of the Ray cluster's head; default auto")
     group.add_argument(
         "--runs-per-gpu",
-        type=lambda text: text if text == "auto" else positive(int)(text),
+        type=positive(int, "auto"),
         default=1,
         metavar="N|auto",
         help="runs, or stacks of them, that share a GPU; auto: as many as its free memory has room for by a measured "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
+from harness.cli.arguments import positive
 from harness.cli.ladder_flags import is_ladder_asked
 from harness.plan.study import Plan
 from harness.train.device import choose_device
@@ -26,19 +27,11 @@ def add_manner_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--stack",
         default="off",
-        type=_stack,
+        type=positive(int, "auto", "off"),
         metavar="N|auto|off",
         help="train N seeds of an arm as one program (torch.func.vmap), for a GPU that one small run leaves idle; "
         "default %(default)s",
     )
-
-
-def _stack(text: str) -> int | str:
-    if text in ("auto", "off"):
-        return text
-    if text.isascii() and text.isdigit() and int(text) >= 1:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"takes a whole number of at least 1, auto or off, got {text!r}")
 
 
 def check_manner(args: argparse.Namespace) -> None:

@@ -71,7 +71,7 @@ def manner_for(args: argparse.Namespace, plan: Plan) -> tuple[Manner, Sequence[s
     found = choose_stack(args.stack, device.type, [])
     if found.rows is not None:
         arms = ((arm.ledger.spec, plan.recipe_of(arm.name)) for arm in plan.arms)
-        reasons = [stack_obstacle(spec, recipe, device, args.precision) for spec, recipe in arms]
+        reasons = [stack_obstacle(spec, recipe, device, args.precision, found.rows) for spec, recipe in arms]
         named = [f"{arm.name}: {why}" for arm, why in zip(plan.arms, reasons, strict=True) if why is not None]
         found = choose_stack(args.stack, device.type, named)
     if found.rows is None and args.compile == "on":

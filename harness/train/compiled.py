@@ -67,6 +67,8 @@ class CompiledStep:
         self.optimizer, self.recipe, self.num_steps, self.model = optimizer, recipe, num_steps, model
         self.state = FlatState.adopt(model, optimizer)
         weights = self.state.weights
+        for tensor in (weights, self.state.first, self.state.second, *model.buffers()):
+            torch._dynamo.mark_static_address(tensor, guard=False)  # a CUDA graph may write to it where it is
         self.function = compiled_function(model.spec, recipe, batch[0].shape, weights.dtype, weights.device)
         self.buffers = list(model.buffers())
         self.changing = list(model.having("after_step"))
@@ -105,10 +107,15 @@ def compiled_function(
         UserError: the step cannot be recorded, or differs from the eager one.
     """
     graph = recorded(spec, recipe, batch_shape, dtype, device)
-    options = CPU_OPTIONS if device.type == "cpu" else None
-    function = cast("StepFunction", torch.compile(graph, fullgraph=True, dynamic=False, options=options))  # pyright: ignore
+    function = cast("StepFunction", compile_graph(graph, device))
     compare_with_eager(function, spec, recipe, batch_shape, dtype, device)
     return function
+
+
+def compile_graph(graph: fx.GraphModule, device: torch.device) -> Callable[..., Tensor]:
+    """Compiled at its first call; on a GPU replayed as a CUDA graph, which the next replay writes over."""
+    how: dict[str, Any] = {"mode": "reduce-overhead"} if device.type == "cuda" else {"options": CPU_OPTIONS}
+    return cast("Callable[..., Tensor]", torch.compile(graph, fullgraph=True, dynamic=False, **how))  # pyright: ignore
 
 
 def cannot_compile(device: torch.device) -> str | None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, fx
 
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
-from harness.train.compiled import ADAM_EPS, CPU_OPTIONS, Losses
+from harness.train.compiled import ADAM_EPS, Losses, compile_graph
 from harness.train.flat import FlatState, Layout
 from harness.train.precision import tolerance_of
 from harness.train.schedule import learning_rate
@@ -157,7 +157,7 @@ def joined(layout: Layout, tensors: Sequence[Tensor]) -> Tensor:
     """(rows, size) of tensors (rows, ...) in the order of `layout.names`, with zeros in the gaps."""
     pieces = []
     for tensor, start, end in zip(tensors, layout.starts, (*layout.starts[1:], layout.size), strict=True):
-        pieces.append(tensor.flatten(1))
+        pieces.append(tensor.reshape(len(tensor), -1))
         if gap := end - start - pieces[-1].shape[1]:
             pieces.append(tensor.new_zeros(len(tensor), gap))
     return torch.cat(pieces, dim=1)
@@ -176,9 +176,3 @@ def adamw(layout: Layout, recipe: Recipe, state: State, grads: Sequence[Tensor],
     weights.copy_(torch.cat((decayed - rate * recipe.weight_decay * decayed, rest), dim=1) - update)
     first.copy_(m)
     second.copy_(v)
-
-
-def compile_graph(graph: fx.GraphModule, device: torch.device) -> Callable[..., Tensor]:
-    """Compiled at its first call; on a GPU replayed as a CUDA graph."""
-    how: dict[str, Any] = {"mode": "reduce-overhead"} if device.type == "cuda" else {"options": CPU_OPTIONS}
-    return cast("Callable[..., Tensor]", torch.compile(graph, fullgraph=True, dynamic=False, **how))  # pyright: ignore

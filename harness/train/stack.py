@@ -153,12 +153,18 @@ def stacked_losses(
         known = {PREFIX + name: tensor for name, tensor in (*own.items(), *fixed.items())}
         return functional_call(losses, known, (tokens, targets))
 
-    return vmap(of_one)(parameters, buffers, *batch)
+    if len(batch[0]) > 1:
+        return vmap(of_one)(parameters, buffers, *batch)
+    own, fixed = ({name: tensor[0] for name, tensor in named.items()} for named in (parameters, buffers))
+    loss, total = of_one(own, fixed, batch[0][0], batch[1][0])  # vmap would refuse some of what it can do
+    return loss[None], total[None]
 
 
 def clip_factors(grads: Sequence[Tensor], clip: float) -> Tensor:
     """(rows,) what each run's gradients are multiplied with, as `clip_grad_norm_` does."""
-    norms = torch.stack([torch.linalg.vector_norm(grad.flatten(1), dim=1) for grad in grads])  # (tensors, rows)
+    norms = torch.stack(
+        [torch.linalg.vector_norm(grad.reshape(len(grad), -1), dim=1) for grad in grads]
+    )  # (tensors, rows)
     return (clip / (torch.linalg.vector_norm(norms, dim=0) + CLIP_EPS)).clamp(max=1.0)
 
 

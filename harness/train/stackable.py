@@ -7,12 +7,14 @@ and the machine and not on how many seeds are asked for, so that a later study w
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from harness.model.cross_entropy import WHOLE_LOGITS
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
@@ -29,8 +31,13 @@ ROWS = 8
 TRIAL_STEPS = 2
 """A change that one step makes shows in the next."""
 
+TRIAL_LR = 1e-3
+"""Of the trial, as a share of the recipe's. AdamW's first step moves each weight by the learning rate, whichever sign
+rounding gave a gradient that is nearly zero; the second loss and gradient would differ by that."""
+
 TRIAL_SEQUENCES = 2
-"""Sequences of a trial's step: what a forward reads does not depend on how many there are. Assumption."""
+"""Sequences of a trial's step where the logits of a whole step are few: what a forward reads does not depend on how
+many there are, but for logits that are taken a slice at a time. Assumption."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +65,16 @@ def choose_stack(asked: int | str, device_type: str, obstacles: Sequence[str]) -
     return StackChoice(rows, f"--stack {asked}")
 
 
-def stack_obstacle(spec: Spec, recipe: Recipe, device: torch.device, precision: Precision = "fp32") -> str | None:
-    """Why runs of a spec cannot be stacked, None when they can: two are, and compared with the same two apart."""
+def stack_obstacle(
+    spec: Spec, recipe: Recipe, device: torch.device, precision: Precision = "fp32", rows: int = 2
+) -> str | None:
+    """Why runs of a spec cannot be stacked, None when they can: two are, and compared with the same two apart.
+
+    A stack of one row is tried with one: it needs no vmap.
+    """
     try:
         with quiet_vmap():
-            compare_with_apart(spec, recipe, device, precision)
+            compare_with_apart(spec, recipe, device, precision, range(min(rows, 2)))
     except UserError as error:
         return str(error)
     except Exception as error:  # vmap and autograd have many words for what they cannot carry
@@ -71,13 +83,16 @@ def stack_obstacle(spec: Spec, recipe: Recipe, device: torch.device, precision: 
     return None
 
 
-def compare_with_apart(spec: Spec, recipe: Recipe, device: torch.device, precision: Precision = "fp32") -> None:
-    """A few steps of two runs in a stack and apart, from equal weights on equal tokens.
+def compare_with_apart(
+    spec: Spec, recipe: Recipe, device: torch.device, precision: Precision = "fp32", seeds: Sequence[int] = (0, 1)
+) -> None:
+    """A few steps of runs in a stack and apart, from equal weights on equal tokens.
 
     Raises:
         UserError: losses, moments or buffers differ by more than rounding, or a module changes between steps.
     """
-    models, others = ([make_model(spec, seed, precision).to(device).train() for seed in (0, 1)] for _ in range(2))
+    recipe = dataclasses.replace(recipe, lr=TRIAL_LR * recipe.lr)
+    models, others = ([make_model(spec, seed, precision).to(device).train() for seed in seeds] for _ in range(2))
     changing = next(models[0].having("after_step"), None)
     if changing is not None:
         raise UserError(f"{type(changing).__name__} changes itself between steps, and a stack has one of it for all")
@@ -86,7 +101,7 @@ def compare_with_apart(spec: Spec, recipe: Recipe, device: torch.device, precisi
     steps = [EagerStep(m, o, recipe, TRIAL_STEPS) for m, o in zip(others, apart, strict=True)]
     numbers, allowed = plain_numbers(others[0]), tolerance_of(models[0])
     for step in range(TRIAL_STEPS):
-        tokens, targets = _random_text(spec, step, device)
+        tokens, targets = _random_text(spec, recipe, step, device, len(models))
         losses = stack((tokens, targets), step)
         expected = torch.stack([one((tokens[i], targets[i]), step) for i, one in enumerate(steps)])
         _check(losses, expected, "loss", allowed)
@@ -97,9 +112,11 @@ def compare_with_apart(spec: Spec, recipe: Recipe, device: torch.device, precisi
         _compare_state(*pair, allowed)
 
 
-def _random_text(spec: Spec, step: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Tokens and targets of two runs, (2, B, T) each."""
-    shape, generator = (2, TRIAL_SEQUENCES, spec.seq_len + 1), torch.Generator().manual_seed(step)
+def _random_text(spec: Spec, recipe: Recipe, step: int, device: torch.device, runs: int) -> tuple[Tensor, Tensor]:
+    """Tokens and targets (runs, B, T) each."""
+    few = recipe.tokens_per_step * spec.vocab_size <= WHOLE_LOGITS
+    sequences = TRIAL_SEQUENCES if few else recipe.tokens_per_step // spec.seq_len
+    shape, generator = (runs, sequences, spec.seq_len + 1), torch.Generator().manual_seed(step)
     text = torch.randint(spec.vocab_size, shape, generator=generator).to(device)
     return text[..., :-1].contiguous(), text[..., 1:].contiguous()
 

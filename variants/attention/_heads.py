@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from variants.attention._fused import fused
 from variants.errors import UserError
 from variants.slots import Context, Flops, Linear, MakeNorm, Shape, State, causal_keys, visible
 
@@ -45,9 +46,7 @@ def attend(
     whole = q.shape[2] == context.num_keys and context.positions.ndim == 1
     causal = whole and not windowed and context.encoding.bias is None
     mask = None if causal else mask_of(context, q.dtype, window)
-    y = F.scaled_dot_product_attention(
-        q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=k.shape[1] != q.shape[1]
-    )
+    y = fused(q, k, v, mask, causal, scale)
     return y[..., :d_value] if d_value < d_head else y
 
 

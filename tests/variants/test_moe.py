@@ -80,6 +80,34 @@ def test_dispatch_is_the_sum_over_visits(n: int, num_experts: int, top_k: int, g
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
 
 
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 4), st.booleans(), st.integers(0, 99))
+def test_grouped_products_are_the_experts_one_by_one(
+    n: int, num_experts: int, top_k: int, gated: bool, seed: int
+) -> None:
+    """What bf16 on a GPU does, here in fp32 on torch's CPU kernel: outputs, loads and gradients, refused visits too."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = dataclasses.replace(SHAPE, d_model=16, d_ff=24)
+    experts = Experts(shape, registry.get("activation", "swiglu" if gated else "gelu"), num_experts)
+    with torch.no_grad():
+        for p in experts.parameters():
+            p.copy_(torch.randn(p.shape, generator=generator) / 4)
+    tokens = torch.randn(n, 16, generator=generator).requires_grad_()
+    weights = torch.rand(n, top_k, generator=generator).requires_grad_()
+    chosen = torch.randint(num_experts + 1, (n, top_k), generator=generator)
+    probe, over = torch.randn(n, 16, generator=generator), [tokens, weights, *experts.parameters()]
+    found = []
+    for grouped in (False, True):
+        experts.can_group = lambda tokens, grouped=grouped: grouped
+        y, load = experts.mix(tokens, weights, chosen)
+        gradients = torch.autograd.grad((y * probe).sum(), over, materialize_grads=True) if y.requires_grad else ()
+        found.append((y, load, gradients))
+    assert torch.equal(found[0][1], found[1][1])
+    torch.testing.assert_close(found[0][0], found[1][0], rtol=1e-4, atol=1e-5)
+    if (chosen < num_experts).any():
+        torch.testing.assert_close(found[0][2], found[1][2], rtol=1e-3, atol=1e-5)
+
+
 def _one(experts: Experts, i: int, x: Tensor) -> Tensor:
     into = [m for m in (experts.gate, experts.up) if m is not None]
     hidden = experts.activation(*(nn.functional.linear(x, *m.each()[i]) for m in into))

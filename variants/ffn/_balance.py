@@ -32,8 +32,7 @@ def load_balance_loss(
     """
     num_experts = probabilities.shape[-1]
     visits = chosen.flatten(1)
-    one = torch.ones((), dtype=probabilities.dtype, device=visits.device).expand_as(visits)
-    load = probabilities.new_zeros(len(visits), num_experts).scatter_add_(1, visits, one)
+    load = (visits[..., None] == torch.arange(num_experts, device=visits.device)).sum(dim=1).to(probabilities.dtype)
     num_visits = visits.shape[1]
     if over_batch:
         load, num_visits = sum_over_batch(load), parts_of_batch() * num_visits

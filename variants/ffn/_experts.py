@@ -2,7 +2,8 @@
 
 No mask is looped over: the visits are sorted by expert, each expert runs once on its slice, and the results are
 gathered back by the inverse permutation (MegaBlocks' dropless dispatch; Gale et al. 2022, arXiv:2211.15841). Nothing
-is added by atomics, so the same seed gives the same bits on a GPU too.
+is added by atomics, so the same seed gives the same bits on a GPU too. In bf16 on a GPU all experts are one grouped
+product, and the slices' lengths never leave the device.
 """
 
 from __future__ import annotations
@@ -75,18 +76,58 @@ class Experts(nn.Module):
 
         The choice `num_experts` stands for nobody: such a visit adds nothing and is counted in the last place.
         """
-        visits = chosen.flatten()
-        order = visits.argsort(stable=True)  # the visits sorted by expert
-        places = torch.empty_like(order).index_copy_(0, order, torch.arange(len(order), device=order.device))
-        visitor = order // chosen.shape[1]
-        load = visits.bincount(minlength=self.num_experts + 1)
+        experts, order = chosen.flatten().int().sort(stable=True)  # the visits sorted by expert
+        places = inverse(order)
+        visitor, at = order // chosen.shape[1], places.view_as(chosen)
+        ends = torch.searchsorted(experts, torch.arange(self.num_experts + 1, device=experts.device), right=True)
+        load = ends.diff(prepend=ends.new_zeros(1))
+        shares = cast("Tensor", _Reordered.apply(weights.flatten(), order, places))[:, None]
+        if self.can_group(tokens):
+            rows = cast("Tensor", _ToVisits.apply(tokens.to(dtype_of_products(tokens)), visitor, at))
+            outputs = self.run_grouped(rows, experts, ends[:-1])
+            outputs = outputs * shares.where(experts[:, None] < self.num_experts, 0).to(outputs.dtype)
+        else:
+            outputs = self._run_each(cast("Tensor", _ToVisits.apply(tokens, visitor, at)), shares, load)
+        return cast("Tensor", _FromVisits.apply(outputs, visitor, at)), load
+
+    def _run_each(self, rows: Tensor, shares: Tensor, load: Tensor) -> Tensor:
+        """The experts one after another, each on its slice times its shares, and zeros for those nobody takes."""
         sizes = load.tolist()  # the one wait for the device
-        *rows, dropped = _ToVisits.apply(tokens, visitor, places.view_as(chosen)).split(sizes)  # pyright: ignore
-        shares = weights.flatten().index_select(0, order)[:, None].split(sizes)
-        outputs = [y * share for y, share in zip(self.run(rows), shares, strict=False) if len(y)]
+        *taken, dropped = rows.split(sizes)
+        outputs = [y * share for y, share in zip(self.run(taken), shares.split(sizes), strict=False) if len(y)]
         if len(dropped):
-            outputs.append(torch.zeros_like(dropped, dtype=outputs[0].dtype if outputs else tokens.dtype))
-        return cast("Tensor", _FromVisits.apply(torch.cat(outputs), visitor, places.view_as(chosen))), load
+            outputs.append(torch.zeros_like(dropped, dtype=outputs[0].dtype if outputs else rows.dtype))
+        return torch.cat(outputs)
+
+    def can_group(self, tokens: Tensor) -> bool:
+        """Whether torch's grouped product takes the experts: bf16 on a GPU, rows of a multiple of 16 bytes."""
+        return (
+            tokens.is_cuda
+            and dtype_of_products(tokens) == torch.bfloat16
+            and not (self.shape.d_model % 8 or self.shape.d_ff % 8)
+        )
+
+    def run_grouped(
+        self, rows: Float[Tensor, "visits d_model"], experts: Int[Tensor, "visits"], ends: Int[Tensor, "experts"]
+    ) -> Float[Tensor, "visits d_model"]:
+        """`run` of all experts at once on rows sorted by expert, where `ends` says at which row each one ends.
+
+        The rows that nobody takes come last and go through the last expert: the caller multiplies them with 0.
+        """
+        dtype, last = dtype_of_products(rows), self.num_experts - 1
+        mine = experts.clamp(max=last)[:, None] == torch.arange(self.num_experts, device=rows.device)
+        until = torch.cat((ends[:last], ends.new_full((1,), len(rows)))).int()
+
+        def project(matrices: ExpertLinear, x: Tensor) -> Tensor:
+            y = F.grouped_mm(x, matrices.weight.to(dtype).transpose(1, 2), offs=until)
+            if matrices.bias is None:
+                return y
+            return torch.addmm(y, mine.to(dtype), matrices.bias.view(self.num_experts, -1).to(dtype))
+
+        into = (self.up,) if self.gate is None else (self.gate, self.up)
+        with torch.autocast(rows.device.type, enabled=False):
+            x = rows.to(dtype)
+            return project(self.down, self.activation(*(project(m, x) for m in into)))
 
     def expert_flops(self, visits: float) -> Flops:
         """Of one token that visits `visits` experts; the router's own are counted by its Linear."""
@@ -99,6 +140,33 @@ class Experts(nn.Module):
     def params_per_expert(self) -> int:
         stacks = [m for m in (self.gate, self.up, self.down) if m is not None]
         return sum(p.numel() for m in stacks for p in m.parameters()) // self.num_experts
+
+
+def dtype_of_products(x: Tensor) -> torch.dtype:
+    """In which numbers a product of `x` is taken here: its own, or autocast's."""
+    kind = x.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
+
+
+def inverse(order: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
+    """The permutation that undoes `order`."""
+    places = torch.arange(len(order), device=order.device)
+    # with a second dimension, because torch's deterministic scatter sorts on a GPU where there is one
+    return torch.empty_like(order)[None].scatter_(1, order[None], places[None])[0]
+
+
+class _Reordered(torch.autograd.Function):
+    """y = x[order]; the gradient comes back through the inverse, where torch would add, and for that sort."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+        ctx.save_for_backward(inverse)
+        return x.index_select(0, order)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        (inverse,) = ctx.saved_tensors
+        return grads[0].index_select(0, inverse), None, None
 
 
 class _ToVisits(torch.autograd.Function):

@@ -26,22 +26,28 @@ def sliced_cross_entropy(
     weight: Float[Tensor, "vocab d_model"],
     targets: Int[Tensor, "tokens"],
     softcap: float | None,
+    slice_logits: int | None = None,
 ) -> Float[Tensor, ""]:
-    """Mean over tokens of -log softmax(cap tanh(weight x / cap))[target], nats; without the cap when it is None."""
-    return cast("Tensor", _Sliced.apply(x, weight, targets, softcap))
+    """Mean over tokens of -log softmax(cap tanh(weight x / cap))[target], nats; without the cap when it is None.
+
+    Of bf16 the products alone are taken in bf16. `slice_logits` None is `SLICE_LOGITS`.
+    """
+    return cast("Tensor", _Sliced.apply(x, weight, targets, softcap, slice_logits or SLICE_LOGITS))
 
 
 class _Sliced(torch.autograd.Function):
     """Loss and both gradients in one pass: the backward only scales them."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, softcap: float | None) -> Tensor:
-        rows = max(1, SLICE_LOGITS // len(weight))
-        total = x.new_zeros((), dtype=torch.promote_types(x.dtype, torch.float32))
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, targets: Tensor, softcap: float | None, slice_logits: int
+    ) -> Tensor:
+        rows, wide = max(1, slice_logits // len(weight)), torch.promote_types(x.dtype, torch.float32)
+        total = x.new_zeros((), dtype=wide)
         needed = any(ctx.needs_input_grad)
-        grad_x, grad_weight = (torch.empty_like(x), torch.zeros_like(weight)) if needed else (None, None)
+        grad_x, grad_weight = (torch.empty_like(x), torch.zeros_like(weight, dtype=wide)) if needed else (None, None)
         for x_rows, target_rows, start in zip(x.split(rows), targets.split(rows), range(0, len(x), rows), strict=True):
-            logits = x_rows @ weight.t()  # (rows, V)
+            logits = (x_rows @ weight.t()).to(wide)  # (rows, V)
             bent = None if softcap is None else torch.tanh(logits / softcap)
             log_p = F.log_softmax(logits if bent is None else cast("float", softcap) * bent, dim=-1)
             total += F.nll_loss(log_p, target_rows, reduction="sum")
@@ -52,12 +58,16 @@ class _Sliced(torch.autograd.Function):
             grad /= len(x)
             if bent is not None:
                 grad *= 1 - bent.square()
+            grad = grad.to(x.dtype)
             grad_x[start : start + len(grad)] = grad @ weight
-            grad_weight.addmm_(grad.t(), x_rows)
+            if wide == x.dtype:
+                grad_weight.addmm_(grad.t(), x_rows)
+            else:
+                grad_weight += grad.t() @ x_rows
         ctx.save_for_backward(grad_x, grad_weight)
-        return (total / len(x)).to(x.dtype)
+        return total / len(x)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_x, grad_weight = ctx.saved_tensors
-        return grad_x * grads[0], grad_weight * grads[0], None, None
+        return grad_x * grads[0], grad_weight * grads[0], None, None, None

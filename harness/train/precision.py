@@ -7,14 +7,14 @@ and the loss stay fp32. After training the weights are scored in fp32, as those 
 
 from __future__ import annotations
 
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
+from harness.model.cross_entropy import sliced_cross_entropy
 from harness.model.transformer import Transformer
 from harness.spec.spec import Spec
 from harness.train.compiled import TOLERANCE
@@ -35,23 +35,19 @@ class LowPrecisionTransformer(Transformer):
     """The same model with another `loss`; its forward is that of any model, for scores."""
 
     def loss(self, tokens: Int[Tensor, "batch time"], targets: Int[Tensor, "batch time"]) -> Float[Tensor, ""]:
-        """Mean cross-entropy in fp32, nats per token, of logits computed in bf16.
+        """Mean cross-entropy in fp32, nats per token, of logits in bf16, a slice at a time where there are many.
 
-        Slices beyond the first `WHOLE_LOGITS` are computed again in the backward, so that one exists at a time.
+        A slice's gradient is taken at once: the weights that a later backward would read are those of a module, and
+        within a stack the runs' are others.
         """
         self.check_length(tokens.shape[1], None)
-        positions = torch.arange(tokens.shape[1], device=tokens.device)
+        positions, cap = torch.arange(tokens.shape[1], device=tokens.device), self.spec.logit_softcap
         with torch.autocast(tokens.device.type, dtype=torch.bfloat16):
-            x = self._hidden(tokens, positions, len(positions), None).flatten(0, 1)[None]  # (1, B T, D)
-            rows = max(1, WHOLE_LOGITS // self.spec.vocab_size)
-            if tokens.numel() <= rows:
-                return self._summed(x, targets.flatten()) / tokens.numel()
-            slices = zip(x.split(rows, dim=1), targets.flatten().split(rows), strict=True)
-            sums = [cast("Tensor", checkpoint(self._summed, *part, use_reentrant=False)) for part in slices]
-        return torch.stack(sums).sum() / tokens.numel()
-
-    def _summed(self, x: Float[Tensor, "1 tokens d_model"], targets: Int[Tensor, "tokens"]) -> Float[Tensor, ""]:
-        return F.cross_entropy(self._logits(x)[0].float(), targets, reduction="sum")
+            x = self._hidden(tokens, positions, len(positions), None)
+            if tokens.numel() * self.spec.vocab_size <= WHOLE_LOGITS:
+                return F.cross_entropy(self._logits(x).float().flatten(0, 1), targets.flatten())
+        x, weight = x.flatten(0, 1).bfloat16(), self.head.weight.bfloat16()
+        return sliced_cross_entropy(x, weight, targets.flatten(), cap, WHOLE_LOGITS)
 
 
 def make_model(spec: Spec, seed: int, precision: Precision) -> Transformer:

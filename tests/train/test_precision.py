@@ -89,7 +89,7 @@ def test_slices_of_the_logits_give_the_loss_of_the_whole(monkeypatch: pytest.Mon
         loss.backward()
         found.append((loss.detach(), [p.grad for p in model.parameters()]))
     (loss, grads), (sliced, sliced_grads) = found
-    torch.testing.assert_close(sliced, loss, rtol=1e-6, atol=0)
+    torch.testing.assert_close(sliced, loss, rtol=1e-4, atol=0)  # the cap is in bf16 where the logits are whole
     for one, other in zip(grads, sliced_grads, strict=True):
         torch.testing.assert_close(other, one, rtol=0.02, atol=1e-3)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Choice, Spec
-from harness.train import checkpoint, trainer
+from harness.train import checkpoint, precision, trainer
 from harness.train import stacked as stacked_module
 from harness.train.checkpoint import checkpoints, weights_of
 from harness.train.stacked import train_stack
@@ -97,6 +97,17 @@ def test_losses_are_those_of_runs_trained_apart(tmp_path: Path, name: str) -> No
         for key, tensor in expected.items():
             if not key.endswith("attention.k.bias"):  # its true gradient is 0; AdamW magnifies what rounding leaves
                 torch.testing.assert_close(tensors[key], tensor, rtol=1e-3, atol=1e-4)
+
+
+def test_a_stack_of_one_trains_like_a_run_whose_logits_are_sliced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In bf16: the backward must read the stack's weights, and not those that its module began with."""
+    monkeypatch.setattr(precision, "WHOLE_LOGITS", 5 * SPEC.vocab_size)
+    models = [precision.make_model(SPEC, 0, "bf16") for _ in range(2)]
+    (training,), _ = stacked(tmp_path, SPEC, (0,), models=models[:1])
+    single = train(models[1], Random(0), RECIPE, STEPS, folder=tmp_path / "apart")
+    torch.testing.assert_close(training.losses, single.losses, rtol=2e-3, atol=0)
 
 
 def test_each_run_is_clipped_by_its_own_norm(tmp_path: Path) -> None:

@@ -6,7 +6,8 @@ half of it). So the first step runs as ever while its torch calls are written do
 - what depends on weights alone is computed once;
 - what depends on the position alone (masks, biases, angles) is computed once a step, for all layers;
 - what nothing reads is left out;
-- what has a shorter form for one token of one text takes it (harness/model/shorten.py).
+- what has a shorter form for one token of one text takes it (harness/model/shorten.py);
+- on a GPU the list is captured once as a CUDA graph, and a step is one launch.
 
 A step sees `num_keys` keys, the same for many steps, of which those not yet written are masked; where a token stands
 comes as a tensor. So nothing that Python can see differs between two steps, unless a module looks into a tensor
@@ -145,4 +146,23 @@ class Step:
                 if call.depends != MEMORY:
                     source.add(call)
             self._replay = source.function(("tokens", "positions"), logits)
+            if tokens.is_cuda:
+                self._replay = captured(self._replay, tokens, self._positions)
         return logits
+
+
+def captured(step: Callable[..., Tensor], tokens: Tensor, positions: Tensor) -> Callable[..., Tensor]:
+    """A step as a CUDA graph, which reads its tokens and its position where the capture found them.
+
+    Capturing runs nothing, so the cache is as it was; the kernels are loaded, since the step was just recorded.
+    """
+    own, graph = tokens.clone(), torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        logits = step(own, positions)
+
+    def replay(tokens: Tensor, positions: Tensor) -> Tensor:
+        own.copy_(tokens)
+        graph.replay()
+        return logits.clone()  # the next replay writes over it
+
+    return replay

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, cast
 
@@ -39,7 +40,9 @@ def device_class(device: torch.device) -> str:
 def prepare_process(device: torch.device) -> None:
     """One thread a training process, and deterministic kernels; called once by a worker before it trains."""
     torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True, warn_only=device.type != "cpu")
+    if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in another order
+    torch.use_deterministic_algorithms(True, warn_only=device.type not in ("cpu", "cuda"))
     deterministic = sys.modules["torch.utils.deterministic"]  # a module whose only names are properties
     cast("Any", deterministic).fill_uninitialized_memory = False  # 4 % of a step at 2 x 48; nothing reads such memory
     torch.backends.cuda.matmul.allow_tf32 = False

@@ -31,7 +31,9 @@ PLAN: dict[str, Any] = {"num_steps": [ENOUGH], "device_type": "cpu", "compiler":
         ("auto", {"num_steps": [ENOUGH, ENOUGH // 4]}, "eager"),
         ("auto", {"compiler": None}, "eager"),
         ("auto", {"obstacles": ["ffn=moe reads values"]}, "eager"),
-        ("auto", {"device_type": "cuda", "compiler": None}, "eager"),
+        ("auto", {"device_type": "cuda", "compiler": None}, "compiled"),
+        ("auto", {"device_type": "cuda", "num_steps": [100]}, "eager"),
+        ("auto", {"device_type": "mps", "compiler": None}, "eager"),
         ("on", {"num_steps": [1]}, "compiled"),
         ("on", {"device_type": "cuda", "compiler": None}, "compiled"),
         ("on", {"compiler": None}, "eager"),
@@ -46,7 +48,7 @@ def test_the_rule(asked: Any, change: dict[str, Any], step: str) -> None:
 
 
 def test_the_threshold_is_where_twice_the_time_comes_back() -> None:
-    even = ENOUGH * PAYS_BACK * COMPILE_SECONDS / (RUNS_A_WORKER * seconds_saved(ENOUGH))
+    even = ENOUGH * PAYS_BACK * COMPILE_SECONDS / (RUNS_A_WORKER * seconds_saved(ENOUGH, "cpu"))
     assert choose_step("auto", **{**PLAN, "num_steps": [even * 0.99]}).step == "eager"
     assert choose_step("auto", **{**PLAN, "num_steps": [even * 1.01]}).step == "compiled"
 

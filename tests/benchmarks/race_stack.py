@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--rows", default="1,8,32,128", help="of the stacks; at small a single one")
     p.add_argument("--precision", default="auto", help="fp32, bf16 or auto: bf16 on a GPU")
     p.add_argument("--compile", default="auto", choices=("auto", "on", "off"), help="auto: on a GPU")
+    p.add_argument("--eager-rows", default="8", help="of the stacks that run eagerly too")
     p.add_argument("--rounds", type=int, default=7)
     p.add_argument("--minutes", type=float, default=8.0, help="no contender is built after this share of it is gone")
     p.add_argument("--json", type=Path, metavar="FILE")
@@ -75,7 +76,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         left = deadline - time.monotonic()
         until = time.monotonic() + left / (len(sizes) - i)
         rows = [1] if size == "small" else [int(r) for r in args.rows.split(",")]
-        found[size] = race_size(size, rows, device, precision, compiles, args.rounds, until, ceiling)
+        eager = [1] if size == "small" else [int(r) for r in args.eager_rows.split(",")]
+        found[size] = race_size(size, rows, eager, device, precision, compiles, args.rounds, until, ceiling)
         if args.json:
             args.json.write_text(json.dumps({"ceiling": ceiling, "precision": precision, **found}, indent=1))
 
@@ -83,6 +85,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def race_size(
     size: str,
     rows: Sequence[int],
+    eager_rows: Sequence[int],
     device: torch.device,
     precision: Precision,
     compiles: bool,
@@ -105,7 +108,8 @@ def race_size(
     if "HARNESS_NANOGPT" not in os.environ:
         makers["ours again"] = makers["ours"]
     for n in rows:
-        makers[f"stack of {n}"] = (n, lambda n=n: stack(spec, recipe, device, precision, n, False))
+        if n in eager_rows or not compiles:
+            makers[f"stack of {n}"] = (n, lambda n=n: stack(spec, recipe, device, precision, n, False))
         if compiles:
             makers[f"stack of {n}, compiled"] = (n, lambda n=n: stack(spec, recipe, device, precision, n, True))
     peer = next(iter(makers))
@@ -146,10 +150,14 @@ def build(
 
 
 def take_turns(
-    contenders: dict[str, tuple[int, Step]], device: torch.device, rounds: int, until: float
+    contenders: dict[str, tuple[int, Step]],
+    device: torch.device,
+    rounds: int,
+    until: float,
+    seconds: float = TURN_SECONDS,
 ) -> dict[str, list[float]]:
-    """Steps/s times runs, of each contender in each round."""
-    steps = {name: max(1, round(TURN_SECONDS * timed(step, 3, device))) for name, (_, step) in contenders.items()}
+    """Steps/s times runs, of each contender in each round, in turns of about so many seconds."""
+    steps = {name: max(1, round(seconds * timed(step, 3, device))) for name, (_, step) in contenders.items()}
     rates: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
         if number and time.monotonic() > until:

@@ -1,19 +1,20 @@
-"""Training loss against training FLOPs as lines to draw, one thin line a run, one thick line an arm; and an arm's
-against the wall clock.
+"""Training loss against training FLOPs as lines to draw, an arm's mean in the band of its seeds, and runs that did not
+finish; and an arm's mean against the wall clock.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from harness.analyse.outcomes import by_arm
 from harness.analyse.statistics import mean
 from harness.records.record import RunRecord, StudyRecord, StudyRun
 
 MOST_POINTS = 200  # a line; assumption: more cannot be told apart on a page, and a report stays small
-MOST_LINES = 400  # thin ones, shared out among the arms; likewise
+MOST_LINES = 400  # of runs that did not finish, shared out among the arms; likewise
 MOST_ARMS = 40  # as many as there are looks of a line (reporting/figures/style.py)
 
 
@@ -27,14 +28,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Curve:
-    """An arm's lines. `mean` is over its finished runs, None when it has none; `over_time` is the same line against the
-    mean seconds of these runs, every step taken to last alike, None where no time was recorded.
+    """An arm's lines. `mean` is over its finished runs, None when it has none, and `band` their lowest and highest loss
+    at each step; `over_time` is the mean against the mean seconds of these runs, every step taken to last alike, None
+    where no time was recorded. `unfinished` is a line a run that diverged.
     """
 
     arm: str
     is_baseline: bool
-    seeds: list[Line]
+    unfinished: list[Line]
     mean: Line | None
+    band: tuple[Line, Line] | None = None
     over_time: Line | None = None
 
 
@@ -48,13 +51,15 @@ def curves(study: StudyRecord, runs: Sequence[StudyRun]) -> list[Curve]:
     arms = study.arms[:MOST_ARMS]
     for arm in arms:
         mine = [run.record for run in runs_of.get(arm.name, ())]
-        shown = (_line(record.curve) for record in mine[: MOST_LINES // len(arms)])
-        lines = [_thin(line) for line in shown if line.xs]
         finished = [record for record in mine if record.status == "finished"]
-        average = _mean([record.curve for record in finished])
+        others = [record for record in mine if record.status != "finished"]
+        shown = (_line(record.curve) for record in others[: MOST_LINES // len(arms)])
+        lines = [_thin(line) for line in shown if line.xs]
+        average, low, high = (_over_runs([r.curve for r in finished], fold) for fold in (mean, min, max))
         timed = None if average is None else _over_time(average, finished)
-        if lines:
-            drawn.append(Curve(arm.name, arm.name == study.baseline, lines, average, timed))
+        band = (low, high) if low and high and len(finished) > 1 else None
+        if lines or average:
+            drawn.append(Curve(arm.name, arm.name == study.baseline, lines, average, band, timed))
     return drawn
 
 
@@ -66,12 +71,12 @@ def _line(rows: Sequence[Sequence[float | None]]) -> Line:
     return Line([flops for flops, _ in points], [loss for _, loss in points])
 
 
-def _mean(curves: Sequence[Sequence[Sequence[float]]]) -> Line | None:
-    """The mean loss at each step that every curve has."""
+def _over_runs(curves: Sequence[Sequence[Sequence[float]]], fold: Callable[[list[float]], Any]) -> Line | None:
+    """What `fold` makes of the losses at each step that every curve has."""
     by_step = [{row[0]: row for row in curve} for curve in curves if curve]
     shared = [step for step in by_step[0] if all(step in rows for rows in by_step)] if by_step else []
     losses = {step: [rows[step][2] for rows in by_step] for step in shared}
-    rows = [[step, by_step[0][step][1], mean(losses[step])] for step in shared if None not in losses[step]]
+    rows = [[step, by_step[0][step][1], fold(losses[step])] for step in shared if None not in losses[step]]
     line = _thin(_line(rows))
     return line if line.xs else None
 

@@ -26,6 +26,7 @@ from harness.records.record import RunRecord
 from harness.records.store import RunStore, StoreError
 from harness.score.moe_health import moe_health
 from harness.score.perplexity import validation_loss
+from harness.score.stability import kurtosis, training_stability
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
 from harness.train.checkpoint import checkpoints, file_sha256, save_tensors
@@ -255,6 +256,7 @@ def record_of(
         curve=loss_curve(training.losses, job.recipe.tokens_per_step * job.training_flops_per_token),
         seconds=round(training.seconds, 3),
         curve_sha256=hashlib.sha256(training.losses.numpy().tobytes()).hexdigest(),
+        stability=training_stability(training.losses.numpy(), training.norms.numpy(), job.recipe.clip).to_json(),
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     )
     if training.status == "diverged":
@@ -273,11 +275,13 @@ def _validated(
         return record
     loss = validation_loss(model, data)
     health = moe_health(model, data.validation, capacities=())
+    assert record.stability is not None
     return dataclasses.replace(
         record,
         scores=loss.scores,
         documents=loss.documents.tolist(),
         moe_health=None if health is None else health.to_json(),
+        stability={**record.stability, "kurtosis": kurtosis(model, data.validation)},
         weights_sha256=file_sha256(weights) if crew.first else "",
     )
 

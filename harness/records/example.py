@@ -73,6 +73,14 @@ def example_run(arm: str, seed: int, value: float | None, status: Status = "fini
         scores = {"nats_per_token": value, "nats_per_byte": value, "bits_per_byte": value / math.log(2)}
         scores["perplexity"] = math.exp(value) if value < 700 else math.inf
     curve = [[step, step * 1e9, 1.6 + 4 * math.exp(-step / 300)] for step in range(100, 1001, 100)]
+    stability = {
+        "judged_steps": 900,
+        "loss_spikes": 0,
+        "norm_spikes": 1,
+        "clipped": 0.25,
+        "gradient_norm": [[step, 0.5 + 100 / step, 1.0 + 200 / step] for step in range(100, 1001, 100)],
+        "kurtosis": [1.5, 2.25] if status == "finished" else None,
+    }
     return StudyRun(
         arm=arm,
         seed=seed,
@@ -85,6 +93,7 @@ def example_run(arm: str, seed: int, value: float | None, status: Status = "fini
             scores=scores,
             documents=[] if value is None else _documents(arm, seed, value),
             curve=curve if status == "finished" else curve[:4],
+            stability=stability,
             seconds=24.0,
             created="2026-11-02T10:00:30Z",
         ),

@@ -90,6 +90,7 @@ class RunRecord:
     documents: list[list[float]] = field(default_factory=list)
     curve: list[list[float]] = field(default_factory=list)
     moe_health: dict[str, Any] | None = None  # load and balance of every expert layer on the validation text
+    stability: dict[str, Any] | None = None  # spikes, gradient norms, kurtosis: score/stability.py; None in old records
     seconds: float = 0.0  # wall clock of training
     weights_sha256: str = ""
     curve_sha256: str = ""  # of every step's loss, float32

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from harness.analyse import tables
 from harness.analyse.comparison import Comparison
-from harness.analyse.curves import MOST_ARMS, MOST_LINES, curves
+from harness.analyse.curves import MOST_ARMS, curves
 from harness.analyse.design_effects import effects_headline
 from harness.analyse.forest import forest
 from harness.analyse.noise import aa_band
@@ -18,7 +18,7 @@ from harness.analyse.scores import PRIMARY, SCORES
 from harness.analyse.screening import fresh_seeds, judged_part
 from harness.analyse.sentences import difference_text, headline, method_notes, verdict_words
 from harness.analyse.text import interval, listing, number, p_text, probability, signed
-from harness.records.record import StudyRecord, StudyRun
+from harness.records.record import ArmRecord, StudyRecord, StudyRun
 from harness.reporting.cells import lines
 from harness.reporting.figures.curves import loss_curves
 from harness.reporting.figures.forest import forest_plot
@@ -69,7 +69,7 @@ def page(material: Material) -> Page:
     judged = _judged(material)
     sections = [
         *(show(material) for show in DESIGN_SECTIONS),
-        _arms(study),
+        _arms(material),
         _differences(material),
         _results(judged.study, judged.runs, judged.comparisons),
         *(show(judged) for show in SECTIONS),
@@ -130,13 +130,14 @@ def _forest(material: Material) -> Drawing | None:
 
 def _training_loss(study: StudyRecord, runs: Sequence[StudyRun]) -> Section:
     caption = (
-        "Thin: one run. Thick: the mean of an arm's finished runs. The baseline is in the colour of the text. Each run "
-        "is annealed to its own last step. Right, where it was recorded: the means against the wall clock, with every "
-        "step taken to last alike; runs share their machine, so this is what training took and no measurement of speed."
+        "Thick: the mean of an arm's finished runs, in a band from the lowest to the highest of them. Thin: a run that "
+        "did not finish. The baseline is in the colour of the text. Each run is annealed to its own last step. Right, "
+        "where it was recorded: the means against the wall clock, with every step taken to last alike; runs share "
+        "their machine, so this is what training took and no measurement of speed."
     )
     alt = "Training loss against training FLOPs and against seconds, a line an arm"
-    if len(study.arms) > MOST_ARMS or len(runs) > MOST_LINES:
-        caption += f" Drawn are the first {MOST_ARMS} arms at most, and {MOST_LINES} runs; the means are over all runs."
+    if len(study.arms) > MOST_ARMS:
+        caption += f" Drawn are the first {MOST_ARMS} arms."
     return Section("Training loss", drawings=(Drawing("curves", loss_curves(curves(study, runs)), alt, caption),))
 
 
@@ -153,7 +154,9 @@ def verdict_text(c: Comparison) -> VerdictText:
     )
 
 
-def _arms(study: StudyRecord) -> Section | None:
+def _arms(material: Material) -> Section | None:
+    study, tuned = material.study, material.tuned
+    own = {arm.name: arm for arm in tuned.study.arms} if tuned else {}
     columns = (
         "arm",
         "parameters",
@@ -163,6 +166,7 @@ def _arms(study: StudyRecord) -> Section | None:
         "steps",
         "tokens",
         "training FLOPs",
+        "peak learning rate, tuned" if tuned else "peak learning rate",
     )
     rows = [
         (
@@ -173,6 +177,7 @@ def _arms(study: StudyRecord) -> Section | None:
             _whole(row.arm.num_steps),
             _whole(row.arm.num_tokens),
             f"{row.arm.training_flops:.4e}",
+            lines(_rate(study, row.arm), *([_rate(tuned.study, own.get(row.arm.name))] if tuned else [])),
             f"{row.arm.mismatch:+.2%}",
             "n/a" if row.more_params is None else f"{row.more_params:+.2%}",
         )
@@ -184,6 +189,12 @@ def _arms(study: StudyRecord) -> Section | None:
         "Embedding: tables of tokens and positions."
     )
     return _table("Arms", (*columns, "mismatch", "parameters, against baseline"), rows, note)
+
+
+def _rate(study: StudyRecord, arm: ArmRecord | None) -> str:
+    """The peak learning rate an arm was trained with; n/a where a study has none."""
+    rate = None if arm is None else arm.recipe.get("lr", study.recipe.get("lr"))
+    return "n/a" if rate is None else f"{rate:g}"
 
 
 def _differences(material: Material) -> Section | None:

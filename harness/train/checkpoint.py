@@ -1,4 +1,5 @@
-"""What a killed run needs to end with the same bits: weights, optimizer moments, the losses so far, the step.
+"""What a killed run needs to end with the same bits: weights, optimizer moments, losses and gradient norms so
+far, the step.
 
 A checkpoint is a folder `step-N` with safetensors files and a `position.json` that holds their SHA-256 and its own.
 It is written under another name, flushed to disk and renamed, so a kill leaves the one before it. One that is cut
@@ -29,7 +30,7 @@ from harness.spec.digest import json_sha256
 KEPT = 2
 """Checkpoints kept of a running run: the newest, and one before it should that one be damaged."""
 
-FILES = ("weights.safetensors", "optimizer.safetensors", "losses.safetensors")
+FILES = ("weights.safetensors", "optimizer.safetensors", "history.safetensors")
 T = TypeVar("T")
 NAME = re.compile(r"step-\d{10}")
 
@@ -48,10 +49,12 @@ class DamagedCheckpoint(RunNote):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come: `losses` holds the training loss of each step done, in nats per token."""
+    """How far a run has come. `history` (2, steps) holds of each step done the training loss, nats per token, and the
+    norm of the gradient before clipping.
+    """
 
     step: int
-    losses: Tensor
+    history: Tensor
     seconds: float
 
 
@@ -64,7 +67,7 @@ def save(
         CheckpointError: the disk refuses, being full for instance; the checkpoints before this one still are.
     """
     tensors = dict(
-        zip(FILES, (weights_of(model), moments_of(model, optimizer), {"losses": progress.losses}), strict=True)
+        zip(FILES, (weights_of(model), moments_of(model, optimizer), {"history": progress.history}), strict=True)
     )
     with new_checkpoint(folder, progress.step, str(os.getpid()), keep_all=keep_all) as partial:
         for name in FILES:
@@ -160,11 +163,11 @@ def _read(path: Path, model: nn.Module) -> tuple[dict[str, Tensor], dict[str, Te
     for name in FILES:
         if file_sha256(path / name) != position["sha256"][name]:
             raise ValueError(f"{name} does not match its checksum")
-    weights, moments, losses = (load_file(path / name) for name in FILES)
+    weights, moments, kept = (load_file(path / name) for name in FILES)
     expected = {name: tensor.shape for name, tensor in weights_of(model).items()}
     if {name: tensor.shape for name, tensor in weights.items()} != expected:
         raise ValueError("its weights are another model's")
-    return weights, moments, Progress(position["step"], losses["losses"], position["seconds"])
+    return weights, moments, Progress(position["step"], kept["history"], position["seconds"])
 
 
 def read_position(path: Path) -> dict[str, Any]:

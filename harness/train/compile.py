@@ -26,7 +26,7 @@ Xeon (5.2 ms against 3.5), and on an H100, where a graph spares the launches (12
 larger step saves as much in seconds, while less as a share, is an assumption."""
 
 COMPILE_SECONDS = 25.0
-"""Wall clock to compile one shape with an empty cache: 15 to 50 measured on that Xeon, by load. From the cache 1 to 3."""
+"""Wall clock to compile one shape with an empty cache: 15 to 50 measured on that Xeon. From the cache 1 to 3."""
 
 PAYS_BACK = 2.0
 """Savings over costs from which compiling is chosen: the cost doubles on a busy machine, and comes first."""

@@ -49,12 +49,18 @@ CPU_OPTIONS = {"cpp_wrapper": True, "compile_threads": 1}
 """A hundred kernels called from C++ and not from Python: 10 % of the step at 2 x 48 (measured). One thread, as a
 worker has: no pool of compilers outlives it."""
 
-StepFunction = Callable[..., Tensor]
-"""(weights, first, second, buffers, tokens, targets, scalars) -> loss; all but the last three are changed in place."""
+StepFunction = Callable[..., tuple[Tensor, Tensor]]
+"""(weights, first, second, buffers, tokens, targets, scalars) -> loss, and the gradient's norm before clipping; all but
+the last three arguments are changed in place."""
 
 
 class CompiledStep:
-    """One step of clipped AdamW, in one call. Model and optimizer stay in use: they hold views of the vectors."""
+    """One step of clipped AdamW, in one call. Model and optimizer stay in use: they hold views of the vectors.
+
+    `norm` () is the norm of the last step's gradient, before it was clipped.
+    """
+
+    norm: Tensor
 
     def __init__(
         self,
@@ -79,7 +85,7 @@ class CompiledStep:
         """Returns the loss in nats per token before the step."""
         s = self.state
         scalars = torch.tensor(self._scalars(step), dtype=s.weights.dtype, device=s.weights.device)
-        loss = self.function(s.weights, s.first, s.second, self.buffers, *batch, scalars)
+        loss, self.norm = self.function(s.weights, s.first, s.second, self.buffers, *batch, scalars)
         for module in self.changing:
             cast("Any", module).after_step()
         return loss
@@ -107,15 +113,15 @@ def compiled_function(
         UserError: the step cannot be recorded, or differs from the eager one.
     """
     graph = recorded(spec, recipe, batch_shape, dtype, device)
-    function = cast("StepFunction", compile_graph(graph, device))
+    function = compile_graph(graph, device)
     compare_with_eager(function, spec, recipe, batch_shape, dtype, device)
     return function
 
 
-def compile_graph(graph: fx.GraphModule, device: torch.device) -> Callable[..., Tensor]:
+def compile_graph(graph: fx.GraphModule, device: torch.device) -> StepFunction:
     """Compiled at its first call; on a GPU replayed as a CUDA graph, which the next replay writes over."""
     how: dict[str, Any] = {"mode": "reduce-overhead"} if device.type == "cuda" else {"options": CPU_OPTIONS}
-    return cast("Callable[..., Tensor]", torch.compile(graph, fullgraph=True, dynamic=False, **how))  # pyright: ignore
+    return cast("StepFunction", torch.compile(graph, fullgraph=True, dynamic=False, **how))  # pyright: ignore
 
 
 def cannot_compile(device: torch.device) -> str | None:
@@ -201,14 +207,13 @@ def _step_of(losses: Losses, layout: Layout, buffer_names: list[str], recipe: Re
         tokens: Tensor,
         targets: Tensor,
         scalars: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         slices = layout.slices(weights)
         parameters = {f"model.{name}": w.detach().requires_grad_() for name, w in slices.items()}
         known = {**parameters, **dict(zip(buffer_names, buffers, strict=True))}
         loss, total = functional_call(losses, known, (tokens, targets))
         grads = torch.autograd.grad(total, list(parameters.values()), allow_unused=True, materialize_grads=True)
-        adamw(layout, recipe, (weights, first, second), grads, scalars)
-        return loss.detach()
+        return loss.detach(), adamw(layout, recipe, (weights, first, second), grads, scalars)
 
     return step
 
@@ -216,8 +221,11 @@ def _step_of(losses: Losses, layout: Layout, buffer_names: list[str], recipe: Re
 @torch.no_grad()
 def adamw(
     layout: Layout, recipe: Recipe, state: tuple[Tensor, Tensor, Tensor], grads: tuple[Tensor, ...], scalars: Tensor
-) -> None:
-    """Clip by the global norm, then one step of AdamW in place, operation by operation as torch's fused kernel."""
+) -> Tensor:
+    """Clip by the global norm, then one step of AdamW in place, operation by operation as torch's fused kernel.
+
+    Returns the norm before clipping.
+    """
     weights, first, second = state
     rate, correction1, correction2 = scalars.unbind()
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads]))
@@ -229,6 +237,7 @@ def adamw(
     weights.copy_(torch.cat((decayed - rate * recipe.weight_decay * decayed, rest)) - update)
     first.copy_(m)
     second.copy_(v)
+    return norm
 
 
 def example(
@@ -264,7 +273,7 @@ def compare_with_eager(
     expected = EagerStep(model, optimizer, recipe, num_steps=1)((tokens, targets), 0)
     check_numbers(numbers, model)
     with torch.no_grad(), _torch_quiet():
-        loss = function(*arguments)  # compiled here, at its first call
+        loss, _ = function(*arguments)  # compiled here, at its first call
     layout, named = Layout.of(model), dict(model.named_parameters())
     moment = layout.join([optimizer.state[named[n]].get("exp_avg", torch.zeros_like(named[n])) for n in layout.names])
     off_loss = ((loss - expected).abs() / expected.abs()).item()

@@ -16,11 +16,19 @@ from torch import Tensor, fx
 
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
-from harness.train.compiled import ADAM_EPS, Losses, compile_graph
+from harness.train.compiled import ADAM_EPS, Losses, StepFunction, compile_graph
 from harness.train.flat import FlatState, Layout
 from harness.train.precision import tolerance_of
 from harness.train.schedule import learning_rate
-from harness.train.stack import clip_factors, losses_of, quiet_vmap, row_numbers, stacked_buffers, stacked_losses
+from harness.train.stack import (
+    clip_factors,
+    losses_of,
+    quiet_vmap,
+    row_norms,
+    row_numbers,
+    stacked_buffers,
+    stacked_losses,
+)
 from variants.errors import UserError
 
 State = tuple[Tensor, Tensor, Tensor]
@@ -42,7 +50,7 @@ class CompiledStack:
         num_steps: int,
         rows: int | None,
         batch: tuple[Tensor, Tensor],
-        compiler: Callable[[fx.GraphModule, torch.device], Callable[..., Tensor]] | None = None,
+        compiler: Callable[[fx.GraphModule, torch.device], StepFunction] | None = None,
     ) -> None:
         self.runs, self.recipe, self.num_steps = optimizers, recipe, num_steps
         self.rows = row_numbers(len(models), rows)
@@ -66,10 +74,10 @@ class CompiledStack:
         """
         changed = (*self.state, *self.buffers.values())
         before = [tensor.clone() for tensor in changed]
-        loss = self.function(*self._arguments(batch, 0)).clone()
+        loss = self.function(*self._arguments(batch, 0))[0].clone()
         moment = self.state[1].clone()
         _copy(before, changed)
-        expected = graph(*self._arguments(batch, 0))
+        expected, _ = graph(*self._arguments(batch, 0))
         off_loss = ((loss - expected).abs() / expected.abs()).max().item()
         off_moment = ((moment - self.state[1]).abs().max() / self.state[1].abs().max()).item()
         _copy(before, changed)
@@ -81,7 +89,9 @@ class CompiledStack:
 
     @torch.no_grad()
     def __call__(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
-        return self.function(*self._arguments(batch, step))[: len(self.runs)].clone()  # a replay writes over it
+        runs, found = len(self.runs), self.function(*self._arguments(batch, step))
+        loss, self.norms = (of_rows[:runs].clone() for of_rows in found)  # a replay writes over them
+        return loss
 
     def _arguments(self, batch: tuple[Tensor, Tensor], step: int) -> tuple[Any, ...]:
         beta1, beta2 = self.recipe.beta1, self.recipe.beta2
@@ -134,13 +144,12 @@ def recorded(losses: Losses, layout: Layout, recipe: Recipe, arguments: tuple[An
         tokens: Tensor,
         targets: Tensor,
         scalars: Tensor,
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         slices = stacked_slices(layout, weights)
         parameters = {name: w.detach().requires_grad_() for name, w in slices.items()}
         loss, total = stacked_losses(losses, parameters, buffers, (tokens, targets))
         grads = torch.autograd.grad(total.sum(), list(parameters.values()), allow_unused=True, materialize_grads=True)
-        adamw(layout, recipe, (weights, first, second), grads, scalars)
-        return loss.detach()
+        return loss.detach(), adamw(layout, recipe, (weights, first, second), grads, scalars)
 
     return make_fx(step, tracing_mode="fake")(*arguments)
 
@@ -164,11 +173,12 @@ def joined(layout: Layout, tensors: Sequence[Tensor]) -> Tensor:
 
 
 @torch.no_grad()
-def adamw(layout: Layout, recipe: Recipe, state: State, grads: Sequence[Tensor], scalars: Tensor) -> None:
-    """`adamw` of harness/train/compiled.py for every row, each clipped by its own norm."""
+def adamw(layout: Layout, recipe: Recipe, state: State, grads: Sequence[Tensor], scalars: Tensor) -> Tensor:
+    """`adamw` of harness/train/compiled.py for every row, each clipped by its own norm; returns the norms (rows,)."""
     weights, first, second = state
     rate, correction1, correction2 = scalars.unbind()
-    gradient = joined(layout, grads) * clip_factors(grads, recipe.clip)[:, None]
+    norms = row_norms(grads)
+    gradient = joined(layout, grads) * clip_factors(norms, recipe.clip)[:, None]
     m = first + (gradient - first) * (1 - recipe.beta1)
     v = second * recipe.beta2 + gradient * gradient * (1 - recipe.beta2)
     update = rate / correction1 * m / (v.sqrt() / correction2 + ADAM_EPS)
@@ -176,3 +186,4 @@ def adamw(layout: Layout, recipe: Recipe, state: State, grads: Sequence[Tensor],
     weights.copy_(torch.cat((decayed - rate * recipe.weight_decay * decayed, rest), dim=1) - update)
     first.copy_(m)
     second.copy_(v)
+    return norms

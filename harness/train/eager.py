@@ -13,7 +13,12 @@ from harness.train.schedule import learning_rate
 
 
 class EagerStep:
-    """One step of clipped AdamW. What does not change between steps is looked up once."""
+    """One step of clipped AdamW. What does not change between steps is looked up once.
+
+    `norm` () is the norm of the last step's gradient, before it was clipped.
+    """
+
+    norm: Tensor
 
     def __init__(self, model: Transformer, optimizer: torch.optim.Optimizer, recipe: Recipe, num_steps: int) -> None:
         self.model, self.optimizer, self.recipe, self.num_steps = model, optimizer, recipe, num_steps
@@ -27,7 +32,7 @@ class EagerStep:
             group["lr"] = learning_rate(self.recipe, step, self.num_steps)
         loss, total = self.losses(batch)
         total.backward()
-        nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
+        self.norm = nn.utils.clip_grad_norm_(self.parameters, self.recipe.clip)
         self.optimizer.step()
         for parameter in self.parameters:
             parameter.grad = None

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from harness.train.team import Team
 
 WRITER = "together"
-LOSSES = "losses.safetensors"
+HISTORY = "history.safetensors"
 SHARDS = "shard-*.safetensors"
 
 
@@ -70,8 +70,8 @@ def save(
             raise CheckpointError(f"cannot write the checkpoint {partial}: {causes}") from error
         digests = sha256_of(team, sorted(partial.glob(SHARDS)))
         if team.first:
-            save_tensors(partial / LOSSES, {"losses": progress.losses})
-            digests[LOSSES] = file_sha256(partial / LOSSES)
+            save_tensors(partial / HISTORY, {"history": progress.history})
+            digests[HISTORY] = file_sha256(partial / HISTORY)
             write_position(partial, progress, digests, history=team.history)
     team.agree(False)  # nobody leaves, or reads, before it has its name
 
@@ -99,14 +99,14 @@ def _load(
     if shapes != {key: tensor.shape for key, tensor in state.items()}:
         raise ValueError("its weights are another model's")
     parameters = dict(model.named_parameters())
-    for key in tensors.keys() - state.keys() - {"losses"}:
+    for key in tensors.keys() - state.keys() - {"history"}:
         _, name, moment = key.split("|")
         parameter = parameters[name]
         state[key] = _new_step(parameter) if moment == "step" else torch.zeros_like(parameter.detach())
         optimizer.state[parameter][moment] = state[key]
     dcp.load(state, storage_reader=HuggingFaceStorageReader(str(path)))
-    losses = load_file(path / LOSSES)["losses"]
-    return Progress(position["step"], losses, position["seconds"]), position["history"]
+    history = load_file(path / HISTORY)["history"]
+    return Progress(position["step"], history, position["seconds"]), position["history"]
 
 
 def _new_step(parameter: Tensor) -> Tensor:

@@ -36,7 +36,9 @@ NUMBERS_CHANGE = (
 
 
 class StackStep(Protocol):
-    """One step of every run of a stack."""
+    """One step of every run of a stack. `norms` (runs,) are those of the last step's gradients, before clipping."""
+
+    norms: Tensor
 
     def __call__(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
         """Losses (runs,) in nats per token before the step, detached, from tokens and targets (runs, B, T)."""
@@ -96,19 +98,21 @@ class Stack:
             batch = (batch[0][self.rows], batch[1][self.rows])
         losses, total = stacked_losses(self.losses, self.leaves, self.buffers, batch)
         total.sum().backward()
-        self._clip()
+        self.norms = self._clip()[: len(self.models)]
         self.optimizer.step()
         for leaf in self.leaves.values():
             leaf.grad = None
         return losses.detach()[: len(self.models)]
 
     @torch.no_grad()
-    def _clip(self) -> None:
-        """`clip_grad_norm_` of each run by its own norm."""
+    def _clip(self) -> Tensor:
+        """`clip_grad_norm_` of each row by its own norm; returns the norms (rows,)."""
         grads = [leaf.grad for leaf in self.leaves.values() if leaf.grad is not None]
-        factors = clip_factors(grads, self.recipe.clip)
+        norms = row_norms(grads)
+        factors = clip_factors(norms, self.recipe.clip)
         for grad in grads:
             grad.mul_(factors.view(-1, *[1] * (grad.ndim - 1)))
+        return norms
 
     def settle(self, steps_done: int) -> None:
         if plain_numbers(self.losses) != self.numbers:
@@ -160,12 +164,16 @@ def stacked_losses(
     return loss[None], total[None]
 
 
-def clip_factors(grads: Sequence[Tensor], clip: float) -> Tensor:
-    """(rows,) what each run's gradients are multiplied with, as `clip_grad_norm_` does."""
-    norms = torch.stack(
-        [torch.linalg.vector_norm(grad.reshape(len(grad), -1), dim=1) for grad in grads]
-    )  # (tensors, rows)
-    return (clip / (torch.linalg.vector_norm(norms, dim=0) + CLIP_EPS)).clamp(max=1.0)
+def row_norms(grads: Sequence[Tensor]) -> Tensor:
+    """(rows,) the norm of each row's gradients together."""
+    rows = len(grads[0])
+    norms = torch.stack([torch.linalg.vector_norm(grad.reshape(rows, -1), dim=1) for grad in grads])  # (tensors, rows)
+    return torch.linalg.vector_norm(norms, dim=0)
+
+
+def clip_factors(norms: Tensor, clip: float) -> Tensor:
+    """(rows,) what each row's gradients are multiplied with, as `clip_grad_norm_` does."""
+    return (clip / (norms + CLIP_EPS)).clamp(max=1.0)
 
 
 @contextlib.contextmanager

@@ -58,9 +58,10 @@ def train_stack(
     optimizers = [make_optimizer(model, recipe) for model in models]
     before = restore_together(folders, models, optimizers)
     done = before[0].step if before else 0
-    losses = torch.zeros(len(models), num_steps, device=next(models[0].parameters()).device)
+    history = torch.zeros(len(models), 2, num_steps, device=next(models[0].parameters()).device)
+    losses = history[:, 0]
     for run, progress in enumerate(before):
-        losses[run, :done] = progress.losses.to(losses.device)
+        history[run, :, :done] = progress.history.to(history.device)
     for model in models:
         model.train()
     one_step = make_step(models, optimizers, recipe, num_steps, rows)
@@ -74,48 +75,50 @@ def train_stack(
     def save() -> None:
         one_step.settle(done)
         for run, folder in enumerate(folders):
-            progress = Progress(done, losses[run, :done].cpu(), seconds(run))
+            progress = Progress(done, history[run, :, :done].contiguous().cpu(), seconds(run))
             checkpoint.save(folder, models[run], optimizers[run], progress)
 
     looked = 0  # what a checkpoint holds may have diverged, where others went on
     with quiet_vmap():
         while done < num_steps and len(ended) < len(models):
-            done = _take_steps(one_step, batches, losses, done)
+            done = _take_steps(one_step, batches, history, done)
             seen = losses[:, looked:done].cpu()
             for run in (run for run in range(len(models)) if run not in ended):
                 at = first_not_finite(seen[run])
                 if at is not None:
                     reason = f"the training loss was {seen[run, at].item()} at step {looked + at} of {num_steps}"
-                    ended[run] = Training("diverged", reason, losses[run, : looked + at + 1].cpu(), seconds(run))
+                    ended[run] = Training("diverged", reason, history[run, :, : looked + at + 1].cpu(), seconds(run))
                 elif done % CHECK_EVERY == 0 or done == num_steps:
                     on_progress(run, done, seen[run, -1].item())
             looked = done
             if done < num_steps and len(ended) < len(models):
                 if should_stop():
                     save()
-                    return [_stopped(ended, run, done, num_steps, losses, seconds(run)) for run in range(len(models))]
+                    return [
+                        _stopped(ended, run, history[run, :, :done], num_steps, seconds(run))
+                        for run in range(len(models))
+                    ]
                 if time.perf_counter() - saved > checkpoint_seconds:
                     save()
                     saved = time.perf_counter()
-    return [ended.get(run) or Training("finished", "", losses[run].cpu(), seconds(run)) for run in range(len(models))]
+    return [ended.get(run) or Training("finished", "", history[run].cpu(), seconds(run)) for run in range(len(models))]
 
 
-def _take_steps(one_step: StackStep, batches: StackSource, losses: Tensor, done: int) -> int:
-    """Train to the next check, or until a look is due, and note the losses (runs, steps); returns the steps done."""
-    look, check = time.perf_counter(), min(CHECK_EVERY * (done // CHECK_EVERY + 1), losses.shape[1])
+def _take_steps(one_step: StackStep, batches: StackSource, history: Tensor, done: int) -> int:
+    """Train to the next check, or until a look is due, and note what they gave (runs, 2, steps); returns steps done."""
+    look, check = time.perf_counter(), min(CHECK_EVERY * (done // CHECK_EVERY + 1), history.shape[2])
     for step in range(done, check):
-        losses[:, step] = one_step(batches.batch(step), step)
+        history[:, 0, step] = one_step(batches.batch(step), step)
+        history[:, 1, step] = one_step.norms
         if time.perf_counter() - look > LOOK_SECONDS:
             return step + 1
     return check
 
 
-def _stopped(
-    ended: dict[int, Training], run: int, done: int, num_steps: int, losses: Tensor, seconds: float
-) -> Training:
+def _stopped(ended: dict[int, Training], run: int, history: Tensor, num_steps: int, seconds: float) -> Training:
     """A run that diverged has ended; the others go on another time."""
-    reason = f"stopped at step {done} of {num_steps}"
-    return ended.get(run) or Training("stopped", reason, losses[run, :done].cpu(), seconds)
+    reason = f"stopped at step {history.shape[1]} of {num_steps}"
+    return ended.get(run) or Training("stopped", reason, history.cpu(), seconds)
 
 
 def restore_together(

@@ -150,6 +150,8 @@ class TeamStep(EagerStep):
         tokens, targets = (part.chunk(self.team.parallel.processes)[self.team.rank] for part in batch)
         with split_over(self.team.parallel.processes, self.team.add):
             loss = super().__call__((tokens, targets), step)
+        if isinstance(self.norm, DTensor):
+            self.norm = self.norm.full_tensor()
         return self.team.add(loss) / self.team.parallel.processes
 
     def losses(self, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

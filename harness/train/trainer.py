@@ -40,12 +40,22 @@ class BatchSource(Protocol):
 
 @dataclass(frozen=True)
 class Training:
-    """How a run went. `losses` (steps,) are nats per token, without the variants' auxiliary losses."""
+    """How a run went. `history` (2, steps) is of each step its loss and the norm of its gradient."""
 
     status: Literal["finished", "diverged", "stopped"]
     reason: str
-    losses: Tensor
+    history: Tensor
     seconds: float
+
+    @property
+    def losses(self) -> Tensor:
+        """(steps,) nats per token, without the variants' auxiliary losses."""
+        return self.history[0]
+
+    @property
+    def norms(self) -> Tensor:
+        """(steps,) of the gradient of all parameters, before it was clipped."""
+        return self.history[1]
 
 
 def train(
@@ -77,18 +87,19 @@ def train(
         crew: the processes that train the run together. Each of them calls this, and all get the same answer.
 
     Returns:
-        The losses of every step and the status; `diverged` at the first loss that is not finite.
+        The losses and gradient norms of every step and the status; `diverged` at the first loss that is not finite.
     """
     device = next(model.parameters()).device
     optimizer = make_optimizer(model, recipe)
-    losses = torch.zeros(num_steps, device=device)
+    history = torch.zeros(2, num_steps, device=device)
+    losses, norms = history
     done, seconds_before = 0, 0.0
     restored = crew.restore(folder, model, optimizer)
     if restored is None and start is not None:
         restored = crew.restore(start, model, optimizer, last=num_steps)
     if restored is not None:
         done, seconds_before = restored.step, restored.seconds
-        losses[:done] = restored.losses.to(device)
+        history[:, :done] = restored.history.to(device)
     model.train()
     model.recompute_activations = recompute_activations
     one_step = make_step(step_kind, model, optimizer, batches, recipe, num_steps, done, crew)
@@ -99,13 +110,14 @@ def train(
 
     def save(folder: Path, *, keep_all: bool = False) -> None:
         one_step.settle(done)
-        progress = checkpoint.Progress(done, losses[:done].cpu(), seconds())
+        progress = checkpoint.Progress(done, history[:, :done].contiguous().cpu(), seconds())
         crew.save(folder, model, optimizer, progress, keep_all=keep_all)
 
     while done < num_steps:
         looked, look = done, time.perf_counter()
         for step in range(done, min(CHECK_EVERY * (done // CHECK_EVERY + 1), num_steps)):
             losses[step] = one_step(batches.batch(step), step)
+            norms[step] = one_step.norm
             done = step + 1
             if crew.agree(time.perf_counter() - look > LOOK_SECONDS):
                 break
@@ -113,18 +125,18 @@ def train(
         if diverged is not None:
             step = looked + diverged
             reason = f"the training loss was {losses[step].item()} at step {step} of {num_steps}"
-            return Training("diverged", reason, losses[: step + 1].cpu(), seconds())
+            return Training("diverged", reason, history[:, : step + 1].cpu(), seconds())
         if done % CHECK_EVERY == 0 or done == num_steps:  # at steps that do not depend on the machine
             on_progress(done, losses[done - 1].item())
         if done < num_steps and crew.agree(should_stop()):
             save(folder)
-            return Training("stopped", f"stopped at step {done} of {num_steps}", losses[:done].cpu(), seconds())
+            return Training("stopped", f"stopped at step {done} of {num_steps}", history[:, :done].cpu(), seconds())
         if done < num_steps and crew.agree(time.perf_counter() - saved > checkpoint_seconds):
             save(folder)
             saved = time.perf_counter()
     if end is not None:
         save(end, keep_all=True)
-    return Training("finished", "", losses.cpu(), seconds())
+    return Training("finished", "", history.cpu(), seconds())
 
 
 def make_step(

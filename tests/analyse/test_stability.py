@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.analyse.stability import largest_rise, stability_rows
+from harness.analyse.stability import largest_rise, norm_curves, stability_rows
 from harness.records.example import example_run, example_study
 from harness.records.record import StudyRun
 
@@ -26,6 +26,25 @@ def test_a_rise_is_above_the_lowest_point_before_it() -> None:
     assert largest_rise(trained("a", 0, [3.0]).record)[0] is None
     assert largest_rise(trained("a", 0, [3.0, 3.5, None], diverged=True).record) == (0.5, 20), "up to the NaN"
     assert largest_rise(trained("a", 0, [None], diverged=True).record)[0] is None
+
+
+def test_steps_of_an_arm_are_counted_together_and_norms_are_of_the_median_run() -> None:
+    runs = [example_run("gpt2", seed, 1.65) for seed in range(3)]
+    odd = {**(runs[2].record.stability or {}), "loss_spikes": 4, "clipped": 0.9, "kurtosis": [9.0, 3.0]}
+    runs[2] = dataclasses.replace(runs[2], record=dataclasses.replace(runs[2].record, stability=odd))
+    (row,) = stability_rows(example_study(("gpt2",)), runs)
+    assert (row.judged_steps, row.loss_spikes, row.norm_spikes) == (2700, 4, 3)
+    assert (row.clipped, row.kurtosis, row.largest_norm) == (0.25, 2.25, 3.0)
+    (curve,) = norm_curves(example_study(("gpt2",)), runs)
+    assert (curve.steps[0], curve.medians[0], curve.largest[0]) == (100, 1.5, 3.0)
+
+
+def test_old_records_say_nothing_of_steps() -> None:
+    run = example_run("gpt2", 0, 1.65)
+    old = dataclasses.replace(run, record=dataclasses.replace(run.record, stability=None))
+    (row,) = stability_rows(example_study(("gpt2",)), [old])
+    assert (row.judged_steps, row.clipped, row.kurtosis) == (None, None, None)
+    assert norm_curves(example_study(("gpt2",)), [old]) == []
 
 
 def test_an_arm_over_its_runs() -> None:

@@ -89,11 +89,12 @@ def test_headlines() -> None:
     assert sentences.headline(example_study(("gpt2",)), []) == "No comparison: gpt2 is the only arm"
 
 
-def test_curves_are_drawn_thin_by_seed_and_thick_by_arm() -> None:
+def test_curves_are_a_band_of_finished_runs_and_a_line_of_each_other() -> None:
     drawn = {curve.arm: curve for curve in curves(STUDY, RUNS)}
     assert drawn["gpt2"].is_baseline
-    assert drawn["gpt2"].mean == drawn["gpt2"].seeds[0], "all example runs share one curve"
-    assert (len(drawn["gone"].seeds), drawn["gone"].mean) == (4, None)
+    assert drawn["gpt2"].band == (drawn["gpt2"].mean, drawn["gpt2"].mean), "all example runs share one curve"
+    assert drawn["gpt2"].unfinished == []
+    assert (len(drawn["gone"].unfinished), drawn["gone"].mean, drawn["gone"].band) == (4, None, None)
     assert curves(STUDY, []) == []
 
 
@@ -104,7 +105,7 @@ def test_long_broken_and_empty_curves() -> None:
     for curve, points in ((long, MOST_POINTS), (rows, 5), ([], 0)):
         record = dataclasses.replace(run.record, curve=curve)  # type: ignore[arg-type] # None is what a file gives
         drawn = curves(STUDY, [dataclasses.replace(run, record=record)])
-        assert sum(len(line.xs) for one in drawn for line in one.seeds) <= points
+        assert sum(len(one.mean.xs) for one in drawn if one.mean) <= points
         if points:
             assert drawn[0].mean is not None
             assert drawn[0].mean.xs[-1] == (1041e9 if curve is long else 5e9)
@@ -118,6 +119,8 @@ def test_the_mean_is_over_the_steps_all_finished_runs_have() -> None:
     ]
     (drawn,) = curves(STUDY, runs)
     mean, timed = drawn.mean, drawn.over_time
+    assert drawn.band is not None
+    assert [line.losses for line in drawn.band] == [[3.0], [5.0]]
     assert mean is not None
     assert timed is not None
     assert (mean.xs, mean.losses) == ([2e9], [4.0])

@@ -166,7 +166,7 @@ def saver(folder: Path) -> Run:
     tokens = torch.randint(SPEC.vocab_size, (4, SPEC.seq_len))
     model.loss(tokens, tokens).backward()
     optimizer.step()
-    return lambda: checkpoint.save(folder, model, optimizer, checkpoint.Progress(STEPS, torch.zeros(STEPS), 1.0))
+    return lambda: checkpoint.save(folder, model, optimizer, checkpoint.Progress(STEPS, torch.zeros(2, STEPS), 1.0))
 
 
 def whole_run(data: TokenizedData, store: Path, steps: int) -> Run:

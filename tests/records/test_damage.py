@@ -125,6 +125,14 @@ def refused(kind: Kind, folder: Path) -> None:
     assert str(folder) in str(caught.value), "it says which file"
 
 
+def says_the_same(one: bytes, other: bytes) -> bool:
+    """Whether a bit changed nothing but how a number is written, 1E9 for 1e9."""
+    try:
+        return [json.loads(line) for line in one.splitlines()] == [json.loads(line) for line in other.splitlines()]
+    except ValueError:
+        return False
+
+
 @BY_FILE
 def test_a_damaged_record_is_refused(kind: Kind, tmp_path: Path) -> None:
     kind.write(tmp_path)
@@ -137,7 +145,8 @@ def test_a_damaged_record_is_refused(kind: Kind, tmp_path: Path) -> None:
         flipped.append(bytearray(whole))
         flipped[-1][place] ^= 1 << rng.randrange(7)
     others = [b"null", b"[]", b"{}", b"7", b"\xff\xfe", b"[" * 100_000, whole + whole, whole + b"x"]
-    for damaged in (*cut, *flipped, *others):
+    changed = [damaged for damaged in flipped if not says_the_same(bytes(damaged), whole)]
+    for damaged in (*cut, *changed, *others):
         path.write_bytes(damaged)
         refused(kind, tmp_path)
 

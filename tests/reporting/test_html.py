@@ -69,7 +69,7 @@ def test_light_and_dark(equivalent, report_of) -> None:
     text = html(report_of(equivalent))
     assert "color-scheme: light dark" in text
     assert "prefers-color-scheme: dark" in text
-    assert text.count("<svg") == 3, "forest, slopes, curves"
+    assert text.count("<svg") == 4, "forest, slopes, stability, curves"
 
 
 def test_the_verdict_and_its_interval_come_before_everything(equivalent, report_of) -> None:

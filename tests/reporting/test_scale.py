@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -36,21 +37,22 @@ def test_a_forest_of_many_arms_shows_the_worst_and_the_best_and_counts_the_rest(
     assert min(every) in means  # pyright: ignore[reportArgumentType]
 
 
-def test_curves_are_drawn_of_some_runs_and_their_mean_is_of_all() -> None:
+def test_curves_are_drawn_of_some_arms_and_of_some_runs_that_did_not_finish() -> None:
     many = material(MOST_ARMS + 5, 20)
     drawn = curves(many.study, many.runs)
     assert len(drawn) == MOST_ARMS
-    assert sum(len(curve.seeds) for curve in drawn) == MOST_LINES
-    few = curves(*(lambda m: (m.study, m.runs))(material(2, 20)))
-    assert [len(curve.seeds) for curve in few] == [20, 20]
-    assert drawn[0].mean == few[0].mean
+    few = material(2, 20)
+    assert drawn[0].mean == curves(few.study, few.runs)[0].mean, "the mean is of all runs"
+    broken = [dataclasses.replace(run.record, status="diverged") for run in many.runs]
+    runs = [dataclasses.replace(run, record=record) for run, record in zip(many.runs, broken, strict=True)]
+    assert sum(len(curve.unfinished) for curve in curves(many.study, runs)) == MOST_LINES
 
 
 def test_the_page_says_what_its_figures_leave_out() -> None:
     shown = page(material(MOST_ROWS + 31))
     captions = " ".join(drawing.caption for drawing in shown.drawings)
     assert "the 30 arms between them are in the table" in captions
-    assert f"the first {MOST_ARMS} arms at most" in captions
+    assert f"the first {MOST_ARMS} arms." in captions
     assert "in the table" not in " ".join(drawing.caption for drawing in page(material(3)).drawings)
 
 

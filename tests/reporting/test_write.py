@@ -22,6 +22,7 @@ def test_every_shape_is_written(shape, report_of) -> None:
     scored = {score.name for run in shape.runs for score in run.scores if score.status == "finished"}
     figures |= scored & {"position", "extrapolation", "capacity"}
     figures |= {"experts" for run in shape.runs if run.record.moe_health}
+    figures |= {"stability" for run in shape.runs if run.record.status == "finished" and run.record.stability}
     whole = all(run.record.status == "finished" for run in shape.runs)
     factorial = "factorial" in shape.study.design.get("kinds", []) and not shape.study.design["generators"]
     figures |= {"interactions"} if factorial and whole else set()

@@ -39,7 +39,7 @@ class Run:
             self.optimizer.step()
 
     def save(self, folder: Path, step: int) -> None:
-        save(folder, self.model, self.optimizer, Progress(step, torch.arange(step) / 7, 1.5 * step))
+        save(folder, self.model, self.optimizer, Progress(step, torch.arange(2 * step).view(2, step) / 7, 1.5 * step))
 
     def state(self) -> dict[str, Tensor]:
         moments = checkpoint.moments_of(self.model, self.optimizer)
@@ -68,7 +68,7 @@ def test_a_checkpoint_gives_back_every_bit(two: tuple[Path, dict[str, Tensor], d
     progress = restore(folder, other.model, other.optimizer)
     assert progress is not None
     assert (progress.step, progress.seconds) == (5, 7.5)
-    assert torch.equal(progress.losses, torch.arange(5) / 7)
+    assert torch.equal(progress.history, torch.arange(10).view(2, 5) / 7)
     assert same(other.state(), newest)
     whole = Run()
     whole.train(range(8))
@@ -101,7 +101,7 @@ DAMAGE: list[tuple[str, Callable[[Path], object]]] = [
     ("position.json", lambda path: path.write_text("[]")),
     ("position.json", lambda path: path.write_text("[" * 100_000)),
     ("position.json", lambda path: path.write_text("{}")),
-    ("weights.safetensors", lambda path: shutil.copy(path.parent / "losses.safetensors", path)),
+    ("weights.safetensors", lambda path: shutil.copy(path.parent / "history.safetensors", path)),
 ]
 
 

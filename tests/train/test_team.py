@@ -84,11 +84,11 @@ def test_one_process_goes_on_where_two_stopped(
 ) -> None:
     shutil.copytree(two / "stopped", tmp_path / "run")
     (newest,) = checkpoints(tmp_path / "run")
-    files = {"losses.safetensors", *(f"shard-0000{i}-model-00001-of-00001.safetensors" for i in (1, 2))}
+    files = {"history.safetensors", *(f"shard-0000{i}-model-00001-of-00001.safetensors" for i in (1, 2))}
     assert {path.name for path in newest.iterdir()} == {*files, "position.json"}
     with pytest.warns(RunNote, match="trained by fsdp over 2 processes up to step 10, the run goes on by fsdp over 1"):
         losses, _ = losses_with(alone, "moe", tmp_path / "run")
-    written_by_two = load_file(newest / "losses.safetensors")["losses"]
+    written_by_two = load_file(newest / "history.safetensors")["history"][0]
     assert torch.equal(losses[:10], written_by_two)
     assert off(losses, one["moe"][0]) < ROUNDING
     assert alone.remark() == "trained by fsdp over 2 processes from step 0, by fsdp over 1 process from step 10"
@@ -99,7 +99,7 @@ def test_a_checkpoint_of_several_is_safetensors_and_json(two: Path) -> None:
     (newest,) = checkpoints(two / "stopped")
     shards = sorted(newest.glob("shard-*"))
     headers = []
-    for path in (*shards, newest / "losses.safetensors"):
+    for path in (*shards, newest / "history.safetensors"):
         data = path.read_bytes()
         headers.append(json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]))
     first, second = headers[0], headers[1]
@@ -107,7 +107,7 @@ def test_a_checkpoint_of_several_is_safetensors_and_json(two: Path) -> None:
     assert second["weights|layers.0.ffn.up.weight"]["shape"] == [2, 32, 24]
 
 
-@pytest.mark.parametrize("file", ["shard-00002-model-00001-of-00001.safetensors", "losses.safetensors"])
+@pytest.mark.parametrize("file", ["shard-00002-model-00001-of-00001.safetensors", "history.safetensors"])
 def test_a_damaged_shard_is_found(two: Path, alone: Team, tmp_path: Path, file: str) -> None:
     shutil.copytree(two / "stopped", tmp_path / "run")
     (newest,) = checkpoints(tmp_path / "run")

@@ -61,8 +61,17 @@ def test_a_stopped_run_ends_with_the_same_bits(tmp_path: Path, ffn: str) -> None
     last, weights = run(tmp_path / "cut", spec)
     assert [first.status, second.status, last.status] == ["stopped", "stopped", "finished"]
     assert len(first.losses) < len(second.losses) < STEPS
-    assert torch.equal(whole.losses, last.losses)
+    assert torch.equal(whole.history, last.history)
     assert all(torch.equal(expected[name], weights[name]) for name in expected)
+
+
+def test_norms_are_of_the_gradient_before_it_is_clipped(tmp_path: Path) -> None:
+    training, _ = run(tmp_path, SPEC)
+    model, (tokens, targets) = Transformer(SPEC, seed=0), RandomBatches().batch(0)
+    model.loss(tokens, targets).backward()
+    norm = sum(p.grad.double().square().sum() for p in model.parameters() if p.grad is not None) ** 0.5
+    assert training.norms[0].item() == pytest.approx(float(norm), rel=1e-5)
+    assert training.norms.shape == (STEPS,)
 
 
 def test_a_damaged_checkpoint_is_passed_over(tmp_path: Path) -> None:
@@ -83,7 +92,7 @@ def test_a_half_written_checkpoint_is_not_seen(tmp_path: Path, monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "write_durably", lambda *a: (_ for _ in ()).throw(OSError(28, "No space left")))
         with pytest.raises(OSError, match="No space left"):
-            checkpoint.save(tmp_path, model, optimizer, checkpoint.Progress(1, torch.zeros(1), 0.0))
+            checkpoint.save(tmp_path, model, optimizer, checkpoint.Progress(1, torch.zeros(2, 1), 0.0))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogFormatter
 
 from harness.analyse.curves import Curve, Line
+from harness.reporting.figures.bands import FEW
 from harness.reporting.figures.style import INK, arm_line, labels, style, svg_of
 
 
 def loss_curves(data: Sequence[Curve]) -> str:
-    """Training loss against training FLOPs: thin a run, thick the mean of an arm's finished runs; the means again,
-    against seconds, where they were recorded.
+    """Training loss against training FLOPs: the mean of an arm's finished runs in their band, thin a run that did not
+    finish; the means again, against seconds, where they were recorded.
     """
     with style():
         timed = any(curve.over_time for curve in data)
@@ -23,8 +24,12 @@ def loss_curves(data: Sequence[Curve]) -> str:
         names = labels([curve.arm for curve in data])
         for i, (curve, name) in enumerate(zip(data, names, strict=True)):
             look = arm_line(i, curve.is_baseline)
-            for line in curve.seeds:
+            for line in curve.unfinished:
                 axes.plot(line.xs, line.losses, **look, lw=0.6, alpha=0.35)
+            if curve.band is not None:
+                low, high = curve.band
+                opacity = 0.18 if len(data) <= FEW else 0.06
+                axes.fill_between(low.xs, low.losses, high.losses, color=look["color"], alpha=opacity, lw=0)
             mean = curve.mean or Line([], [])
             label = f" {name}" + ("" if curve.mean else " (no run finished)")  # "_x" would be left out
             axes.plot(mean.xs, mean.losses, **look, lw=1.8, label=label)

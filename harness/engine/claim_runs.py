@@ -25,6 +25,8 @@ from harness.records.store import RunStore
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
 from harness.spec.tokens import Arm, parse_arms
+from harness.train.manner import Manner
+from harness.train.precision import Precision
 from variants.errors import UserError, nearest
 
 MOE_MEASURES = ("max_violation", "load_entropy", "dead_experts", "drop_rate")
@@ -76,6 +78,7 @@ class PlannedClaim:
                     store=str(store),
                     device=device,
                     checkpoint_seconds=checkpoint_seconds,
+                    manner=Manner(cast("Precision", arm.precision)),
                     scores=tuple(ScoreRequest(name) for name in dict.fromkeys([*self.claim.scores, *arm.scores])),
                 ),
             )

@@ -67,7 +67,9 @@ class Source:
 
 @dataclass(frozen=True)
 class ClaimArm:
-    """`lr`, `batch` and `budget` multiply the ledger's learning rate, tokens a step and training FLOPs."""
+    """`lr`, `batch` and `budget` multiply the ledger's learning rate, tokens a step and training FLOPs; `precision` is
+    what it trains in, fp32 or bf16.
+    """
 
     name: str
     tokens: tuple[str, ...] = ()
@@ -75,6 +77,7 @@ class ClaimArm:
     lr: float = 1.0
     batch: int = 1
     budget: float = 1.0
+    precision: str = "fp32"
     match: str | None = None  # None: the claim's
     scores: tuple[str, ...] = ()  # beside the claim's
 
@@ -281,6 +284,9 @@ def _check(claim: Claim, what: str) -> None:
         raise UserError(f"{what} asks no question; declare at least one [[question]]")
     if claim.match not in ("flops", "params", "tokens"):
         raise UserError(f"{what}: match is flops, params or tokens, got {claim.match!r}")
+    for arm in claim.arms:
+        if arm.precision not in ("fp32", "bf16"):
+            raise UserError(f"{what}: the arm {arm.name!r}: precision is fp32 or bf16, got {arm.precision!r}")
     arms, timings = [arm.name for arm in claim.arms], [timing.name for timing in claim.timings]
     for kind, names in (("arm", arms), ("timing", timings), ("question", [q.name for q in claim.questions])):
         if len(set(names)) < len(names):

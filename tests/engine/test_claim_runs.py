@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
 from harness.engine.claim_checks import require_checks
@@ -35,6 +39,17 @@ def test_every_arm_is_matched(planned: dict[str, PlannedClaim]) -> None:
     batch = planned["C7"]
     assert batch.recipes["rms, batch 2"] == Recipe(lr=pytest.approx(8e-3), tokens_per_step=1024)  # type: ignore[arg-type]
     assert batch.arms["rms, batch 2"].num_tokens == pytest.approx(batch.arms["rms"].num_tokens, rel=1e-3)
+
+
+def test_an_arm_trains_in_its_own_precision(planned: dict[str, PlannedClaim]) -> None:
+    data: Any = SimpleNamespace(sha256="0" * 64)
+    tasks = planned["C7"].tasks(data, Path("store"), "cpu", 15.0)
+    found = {task.arm: task.job.manner.precision for task in tasks}
+    assert found["rms, bf16"] == found["layer, bf16"] == "bf16"
+    assert {name for name, precision in found.items() if precision == "fp32"} == {
+        *("layer", "rms", "layer, batch 2", "rms, batch 2")
+    }
+    assert len({task.job.key for task in tasks}) == len(tasks)
 
 
 def test_arms_are_what_their_claims_say(planned: dict[str, PlannedClaim]) -> None:

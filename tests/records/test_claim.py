@@ -71,6 +71,7 @@ BROKEN = [
     ('name = "arm"', 'name = "base"', "every arm has a name of its own"),
     ('tokens = ["norm=rms"]', 'tokens = "norm=rms"', "tokens takes a list"),
     ("[[question]]", "[question]", "under [[question]]"),
+    ('tokens = ["norm=rms"]', 'precision = "fp8"', "precision is fp32 or bf16, got 'fp8'"),
     ('matched = "training FLOPs"', 'matched = "x"\nmatch = "time"', "match is flops, params or tokens"),
     ('rule = "below"\nsesoi = 0.01', 'rule = "untested"', "untested in its measure or its rule and not in both"),
     (GOOD[GOOD.index("[[question]]") :], "", "asks no question"),

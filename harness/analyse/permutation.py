@@ -96,7 +96,7 @@ def sign_blocks(n: int, *, draws: int = DRAWS, seed: int = 0) -> Iterator[np.nda
 
 
 def _random(rng: np.random.Generator, rows: int, n: int) -> np.ndarray:
-    signs = rng.integers(0, 2, (rows, n)) * 2.0 - 1.0
+    signs = np.where(rng.random((rows, n), dtype=np.float32) < 0.5, 1.0, -1.0)
     signs[:, 0] = 1.0
     return signs
 

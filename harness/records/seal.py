@@ -52,11 +52,13 @@ def unseal(text: str | bytes, what: str) -> dict[str, Any]:
         raise UserError(f"{what} holds a JSON {type(data).__name__}, not a record; it was damaged or is another file")
     check_version(data, what)
     sealed_as = data.pop("sha256", None)
+    if isinstance(sealed_as, str) and _text_digest(text, sealed_as) == sealed_as:
+        return data
     try:
-        digest = _digest(data)
+        digests = (_digest(data), _digest(data, sort_keys=True))  # with other spaces; as older programs sealed
     except ValueError as error:  # a number too large to be a float
         raise UserError(f"{what} holds a number that cannot be stored ({error}); it was damaged or edited") from error
-    if digest != sealed_as:
+    if sealed_as not in digests:
         raise UserError(f"{what} does not match its own sha256 {sealed_as!r}; it was damaged or edited by hand")
     return data
 
@@ -72,8 +74,16 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _digest(body: dict[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True, allow_nan=False).encode()).hexdigest()
+def _digest(body: dict[str, Any], *, sort_keys: bool = False) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=sort_keys, allow_nan=False).encode()).hexdigest()
+
+
+def _text_digest(text: str | bytes, sealed_as: str) -> str:
+    """The digest of a text without its seal, which is that of the body if it was written on one line: the body need not
+    be written again, which takes as long as reading it.
+    """
+    raw = text.encode() if isinstance(text, str) else text
+    return hashlib.sha256(raw.strip().replace(f', "sha256": "{sealed_as}"'.encode(), b"", 1)).hexdigest()
 
 
 def _refuse_constant(name: str) -> float:

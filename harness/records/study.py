@@ -120,8 +120,15 @@ def begun_with(folder: Path | str) -> TimingRecord | None:
 
 
 def _read(path: Path) -> bytes:
-    try:
+    with _reading(path):
         return path.read_bytes()
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What the disk says, as errors of a study."""
+    try:
+        yield
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
             f"{path.parent} is not a study: it has no {path.name}; give the folder that holds study.json and runs.jsonl"
@@ -132,10 +139,13 @@ def _read(path: Path) -> bytes:
 
 def _read_runs(folder: Path) -> list[StudyRun]:
     scores: dict[tuple[str, int], list[ScoreRecord]] = {}
+    names: dict[tuple[str, ...], list[str]] = {}
     path = folder / "scores.jsonl"
     for i, body in enumerate(_read_lines(path) if path.exists() else [], start=1):  # studies of before have none
         with _meaning(f"line {i} of {path}", "a score of a study"):
-            scores.setdefault((body["arm"], body["seed"]), []).append(score_from_json(body["score"]))
+            score = score_from_json(body["score"])
+            scores.setdefault((body["arm"], body["seed"]), []).append(score)
+            _share_names(score, names)
     path, runs = folder / "runs.jsonl", []
     for i, body in enumerate(_read_lines(path), start=1):
         with _meaning(f"line {i} of {path}", "a run of a study"):
@@ -148,9 +158,18 @@ def _read_runs(folder: Path) -> list[StudyRun]:
     return runs
 
 
+def _share_names(score: ScoreRecord, known: dict[tuple[str, ...], list[str]]) -> None:
+    """Keep the names of items once: they are the same in all runs, and of many runs would fill the memory."""
+    for task in score.detail.get("tasks", {}).values() if score.name == "lm-eval" else ():
+        for kind in ("ids", "clusters"):
+            names = task["items"][kind]
+            task["items"][kind] = known.setdefault(tuple(names), names)
+
+
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """The sealed lines of a file, all of them."""
-    bodies = [unseal(line, f"line {i} of {path}") for i, line in enumerate(_read(path).splitlines(), start=1)]
+    """The sealed lines of a file, all of them, and never more than one of them as text."""
+    with _reading(path), path.open("rb") as file:
+        bodies = [unseal(line, f"line {i} of {path}") for i, line in enumerate(file, start=1)]
     for i, body in enumerate(bodies, start=1):
         line, total = body.get("line"), body.get("lines")
         if (line, total) != (i, len(bodies)):

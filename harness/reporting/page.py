@@ -22,7 +22,7 @@ from harness.records.record import ArmRecord, StudyRecord, StudyRun
 from harness.reporting.cells import lines
 from harness.reporting.figures.curves import loss_curves
 from harness.reporting.figures.forest import forest_plot
-from harness.reporting.figures.slopes import slope_plot
+from harness.reporting.figures.slopes import MOST_SEEDS, slope_plot
 from harness.reporting.section import Drawing, Grid, Material, Section
 from harness.reporting.sections import DESIGN_SECTIONS, SECTIONS, WHOLE_SECTIONS, noise, regimes
 
@@ -261,6 +261,8 @@ def _slopes(comparisons: Sequence[Comparison]) -> tuple[Drawing, ...]:
     if not paired:
         return ()
     left = f" The first {MOST_SLOPES} of {len(paired)} arms, worst first." if len(paired) > MOST_SLOPES else ""
+    if any(len(c.pairs) > MOST_SEEDS for c in paired[:MOST_SLOPES]):
+        left += f" The first {MOST_SEEDS} seeds."
     caption = f"Each seed from what an arm is compared with to the arm, in the colour of its verdict.{left}"
     alt = "A line a seed from the other arm's loss to the arm's; the numbers are in the table above"
     return (Drawing("slopes", slope_plot(paired[:MOST_SLOPES]), alt, caption),)

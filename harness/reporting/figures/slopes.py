@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
@@ -10,6 +11,9 @@ from harness.analyse.comparison import Comparison
 from harness.reporting.figures.style import INK, VERDICTS, labels, style, svg_of
 
 COLUMNS = 4
+
+MOST_SEEDS = 200
+"""Lines in a panel. Assumption: more cannot be told apart."""
 
 SHORT = 40
 """Letters of a name that fit over a panel; with longer ones there are half as many in a row."""
@@ -26,8 +30,9 @@ def slope_plot(data: Sequence[Comparison]) -> str:
         figure = Figure(figsize=(1.0 + width * columns, 0.6 + 2.4 * rows), layout="constrained")
         panels = figure.subplots(rows, columns, sharey=True, squeeze=False).flat
         for axes, c, name in zip(panels, data, names, strict=False):
-            for _, baseline, arm in c.pairs:
-                axes.plot([0, 1], [baseline, arm], marker="o", ms=3, lw=1, color=VERDICTS[c.verdict])
+            pairs = c.pairs[:MOST_SEEDS]
+            ends = [end for _, baseline, arm in pairs for end in (baseline, arm, math.nan)]  # a gap after each seed
+            axes.plot([0, 1, math.nan] * len(pairs), ends, marker="o", ms=3, lw=1, color=VERDICTS[c.verdict])
             axes.set_xticks([0, 1], ["other", "arm"])
             axes.set_xlim(-0.25, 1.25)
             axes.set_title(name, fontsize=7)

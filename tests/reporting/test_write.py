@@ -17,6 +17,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+def drawn(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.glob("*.svg")}
+
+
 def test_every_shape_is_written(shape, report_of) -> None:
     figures = {"curves", *(["forest"] if shape.comparisons else [])}
     scored = {score.name for run in shape.runs for score in run.scores if score.status == "finished"}
@@ -31,6 +35,7 @@ def test_every_shape_is_written(shape, report_of) -> None:
     texts |= {"calibration.json"} if shape.calibration is not None else set()
     files = {name for name in contents(report_of(shape)) if not name.startswith("tables/")}
     assert files == texts | {f"{name}.svg" for name in figures}
+    assert not any("mathdefault" in text for name, text in drawn(report_of(shape)).items()), "labels are plain text"
 
 
 def test_the_same_records_give_the_same_bytes(hostile, report_of, tmp_path: Path) -> None:

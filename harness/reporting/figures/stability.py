@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from harness.analyse.stability import NormCurve
 from harness.reporting.figures.bands import legend_beside
@@ -21,6 +22,9 @@ def gradient_norms(data: Sequence[NormCurve]) -> str:
             axes.plot(curve.steps, curve.medians, **look, lw=1.6, label=f" {name}")  # "_x" would be left out
             axes.plot(curve.steps, curve.largest, **look, lw=0.6, alpha=0.5)
         axes.set_yscale("log")
+        plain = FuncFormatter(lambda norm, _: f"{norm:g}")  # the default needs mathematical text
+        axes.yaxis.set_major_formatter(plain)
+        axes.yaxis.set_minor_formatter(plain)
         axes.grid(alpha=0.15, color=INK)
         axes.set_xlabel("step")
         axes.set_ylabel("norm of the gradient, before clipping")

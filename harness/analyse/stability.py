@@ -73,7 +73,8 @@ def _of_steps(recorded: Sequence[dict[str, Any]]) -> dict[str, Any]:
         return {}
     totals = {name: sum(one[name] for one in recorded) for name in ("judged_steps", "loss_spikes", "norm_spikes")}
     norms = [one["gradient_norm"] for one in recorded if one["gradient_norm"]]
-    even = [max(one["kurtosis"]) for one in recorded if one["kurtosis"]]
+    known = [[k for k in one["kurtosis"] or () if k is not None] for one in recorded]  # None: it was not finite
+    even = [max(layers) for layers in known if layers]
     return {
         **totals,
         "clipped": median(one["clipped"] for one in recorded),

@@ -35,6 +35,9 @@ def test_steps_of_an_arm_are_counted_together_and_norms_are_of_the_median_run() 
     (row,) = stability_rows(example_study(("gpt2",)), runs)
     assert (row.judged_steps, row.loss_spikes, row.norm_spikes) == (2700, 4, 3)
     assert (row.clipped, row.kurtosis, row.largest_norm) == (0.25, 2.25, 3.0)
+    lost = {**odd, "kurtosis": [None, None]}  # what was not finite is None in a file
+    again = [*runs[:2], dataclasses.replace(runs[2], record=dataclasses.replace(runs[2].record, stability=lost))]
+    assert stability_rows(example_study(("gpt2",)), again)[0].kurtosis == 2.25
     (curve,) = norm_curves(example_study(("gpt2",)), runs)
     assert (curve.steps[0], curve.medians[0], curve.largest[0]) == (100, 1.5, 3.0)
 

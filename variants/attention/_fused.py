@@ -19,7 +19,8 @@ def fused(
     scale: float,
 ) -> Float[Tensor, "batch heads time d_head"]:
     """`scaled_dot_product_attention`, where fewer heads of keys than of queries are shared in groups."""
-    if torch._C._functorch.is_batchedtensor(q):  # pyright: ignore[reportAttributeAccessIssue]
+    under_vmap = torch._C._functorch.is_batchedtensor(q)  # pyright: ignore[reportAttributeAccessIssue] # no public way
+    if under_vmap:
         return _OfManyModels.apply(q, k, v, mask, causal, scale)  # pyright: ignore[reportReturnType]
     return F.scaled_dot_product_attention(
         q, k, v, attn_mask=mask, is_causal=causal, scale=scale, enable_gqa=k.shape[1] != q.shape[1]

@@ -45,7 +45,7 @@ def check_manner(args: argparse.Namespace) -> None:
         if given
     ]
     excluded = [
-        ("--compile on", args.compile == "on" and args.stack == "off"),
+        ("--compile on outside a stack (--stack 1)", args.compile == "on" and args.stack == "off"),
         (f"--match {args.match}", args.match in ("time", "all")),
         ("--tune", args.tune is not None),
         ("--budgets or --ladder", is_ladder_asked(args)),

@@ -184,7 +184,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 def _meaning(where: str, what: str) -> Iterator[None]:
     try:
         yield
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{where} is not {what} ({error})") from error
 
 

@@ -1,5 +1,5 @@
-"""What a killed run needs to end with the same bits: weights, optimizer moments, losses and gradient norms so
-far, the step.
+"""What a killed run needs to end with the same bits: weights, optimizer moments, the losses and gradient norms
+so far, the step.
 
 A checkpoint is a folder `step-N` with safetensors files and a `position.json` that holds their SHA-256 and its own.
 It is written under another name, flushed to disk and renamed, so a kill leaves the one before it. One that is cut

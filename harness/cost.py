@@ -14,8 +14,9 @@ from collections.abc import Sequence
 
 from harness.cli.arguments import TOKENS_HELP, Parser, add_model_flags, positive
 from harness.cli.boundary import run_command
-from harness.plan.ledger import Ledger, ModuleCost, by_kind, count
+from harness.plan.ledger import Ledger, count
 from harness.plan.match import match_arm, plan_baseline
+from harness.plan.part_cost import ModuleCost, by_kind
 from harness.spec.presets import PRESETS, preset
 from harness.spec.recipe import Recipe
 from harness.spec.sizes import resize

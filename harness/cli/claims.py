@@ -146,8 +146,8 @@ class Planned:
 def plan_text(plan: Planned, setting: Setting, args: argparse.Namespace, data: TokenizedData, place: Place) -> str:
     """What will be run, in which order, and how long it takes."""
     store, spec = RunStore(place.store), setting.spec
-    seen = {t.job.key for t in plan.all_tasks} - {t.job.key for t in plan.waiting}
-    seconds = {task.job.key: seconds_of(task.job, store) for task in plan.waiting}
+    seen = {t.key for t in plan.all_tasks} - {t.key for t in plan.waiting}
+    seconds = {task.key: seconds_of(task.job, store) for task in plan.waiting}
     length = f"{setting.num_steps} steps" if setting.num_steps else f"{setting.budget:.3g} training FLOPs"
     lines = [
         f"scale {args.scale}: {spec.n_layers}x{spec.d_model}, seq_len {spec.seq_len}, {length} a run, on {data.name} "
@@ -157,7 +157,7 @@ def plan_text(plan: Planned, setting: Setting, args: argparse.Namespace, data: T
     total = 0.0
     for id in plan.order:
         claim = plan.claims[id].claim
-        new = {t.job.key for t in plan.tasks[id]} - seen
+        new = {t.key for t in plan.tasks[id]} - seen
         seen |= new
         own = sum(seconds.get(key, 0.0) for key in new) / place.num_workers
         total += own
@@ -222,7 +222,7 @@ class Book:
         new = [
             id
             for id in self.plan.order
-            if id not in self.settled and self.plan.tasks[id] and {t.job.key for t in self.plan.tasks[id]} <= done
+            if id not in self.settled and self.plan.tasks[id] and {t.key for t in self.plan.tasks[id]} <= done
         ]
         if not new:
             return
@@ -237,7 +237,7 @@ class Book:
         """Of each arm its first finished run."""
         found: dict[str, str] = {}
         for task in self.plan.tasks[id]:
-            record = self.store.get(task.job.key)
+            record = self.store.get(task.key)
             if record is not None and record.status == "finished":
                 found.setdefault(task.arm, record.key)
         return found
@@ -266,7 +266,7 @@ def run_ledger(book: Book, bench: Bench) -> list[ClaimResult]:
 def train(book: Book) -> None:
     """The runs of all claims as one list, so that no worker waits at the end of a claim."""
     tasks, waiting = book.plan.all_tasks, book.plan.waiting
-    done = {task.job.key for task in tasks if finished(task, book.store) is not None}
+    done = {task.key for task in tasks if finished(task, book.store) is not None}
     book.settle(done)
     if not waiting:
         return
@@ -276,7 +276,7 @@ def train(book: Book) -> None:
         def on_event(event: Event) -> None:
             display.show(event)
             if event.kind == "end" and event.status != "stopped":
-                done.add(waiting[event.job].job.key)
+                done.add(waiting[event.job].key)
                 book.settle(done)
 
         engine.run([task.job for task in waiting], on_event)

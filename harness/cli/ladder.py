@@ -182,7 +182,7 @@ def _run(ladder: LadderRecord, steps: Sequence[Step], data: TokenizedData, place
         names, lengths = [t.name for t in before.waiting], [t.job.num_steps for t in before.waiting]
         with StudyDisplay(names, lengths) as display:
             place.engine(folder / LOG).run([t.job for t in before.waiting], display.show)
-    fresh = {t.job.key for t in before.waiting} - before.trained
+    fresh = {t.key for t in before.waiting} - before.trained
     for step in ready:
         run_study(step.study, step.plan, data, step.scores, step.place, fresh=fresh)
         if step.plan.from_trunk:
@@ -193,7 +193,7 @@ def _keep_separate(step: Step, data: TokenizedData, store: RunStore, folder: Pat
     """The runs of the rung annealed on their own, where the store has them: a study beside it, for the comparison."""
     plan = annealed_alone(step.plan)
     tasks = [dataclasses.replace(t, job=dataclasses.replace(t.job, scores=())) for t in step.tasks(data, plan)]
-    runs = collect(tasks, store, {task.job.key for task in tasks})
+    runs = collect(tasks, store, {task.key for task in tasks})
     if runs:
         study = dataclasses.replace(step.study, name=f"{step.study.name}-alone", recipe=plan.recipe.to_json())
         write_study(folder / SEPARATE / step.study.name, study, runs)

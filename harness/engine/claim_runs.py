@@ -133,12 +133,12 @@ def merged(tasks: Sequence[Task]) -> list[Task]:
     """Each run once, with the scores that any of its tasks asks for, at the place of the first."""
     found: dict[str, Task] = {}
     for task in tasks:
-        before = found.get(task.job.key)
+        before = found.get(task.key)
         if before is None:
-            found[task.job.key] = task
+            found[task.key] = task
         else:
             scores = tuple(dict.fromkeys([*before.job.scores, *task.job.scores]))
-            found[task.job.key] = dataclasses.replace(before, job=dataclasses.replace(before.job, scores=scores))
+            found[task.key] = dataclasses.replace(before, job=dataclasses.replace(before.job, scores=scores))
     return list(found.values())
 
 
@@ -155,20 +155,20 @@ def in_order(
     have, order = set(known), []
 
     def cost(id: str) -> tuple[bool, float]:
-        new = {t.job.key: t.job for t in tasks[id] if t.job.key not in have}
+        new = {t.key: t.job for t in tasks[id] if t.key not in have}
         return not any(q.confirmatory for q in left[id].questions), sum(map(seconds, new.values()))
 
     while left:
         first = min(left, key=cost)
         order.append(first)
-        have |= {task.job.key for task in tasks[first]}
+        have |= {task.key for task in tasks[first]}
         del left[first]
     return order
 
 
 def finished(task: Task, store: RunStore) -> RunRecord | None:
     """The record of a task's run when nothing more is to be done for it."""
-    record = store.get(task.job.key)
+    record = store.get(task.key)
     if record is None or missing_scores(record, task.job.scores, store):
         return None
     return record
@@ -178,7 +178,7 @@ def run_rows(tasks: Sequence[Task], store: RunStore) -> list[dict[str, Any]]:
     """The runs of a claim that have a record, as its evidence keeps them."""
     rows = []
     for task in tasks:
-        record = store.get(task.job.key)
+        record = store.get(task.key)
         if record is not None:
             wanted = task.job.scores if record.status == "finished" else ()
             scores = [score for score in known_scores(record, wanted, store) if score is not None]

@@ -121,11 +121,18 @@ def manner_class(manner: Manner) -> dict[str, Any] | None:
     return {"precision": manner.precision, "rows": manner.rows, "code": code}
 
 
-@lru_cache(maxsize=1024)
 def code_digest(spec: Spec) -> str:
     """SHA-256 of the code that can change this spec's numbers, comments and docstrings left out."""
     layers = (spec, *spec.layer_counts())
-    chosen = {registry.source(slot, layer.choice(slot).variant) for layer in layers for slot in registry.SLOTS}
+    return code_digest_of(frozenset((slot, layer.choice(slot).variant) for layer in layers for slot in registry.SLOTS))
+
+
+@lru_cache(
+    maxsize=1 << 16
+)  # crossed slots give as many sets of variants as arms, and tasks go through all for each seed
+def code_digest_of(variants: frozenset[tuple[str, str]]) -> str:
+    """The same, of every spec that uses these (slot, variant)."""
+    chosen = {registry.source(slot, variant) for slot, variant in variants}
     return files_digest({*(ROOT / f for f in NUMERIC_FILES), *_with_imports(chosen)})
 
 

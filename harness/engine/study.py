@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,11 @@ class Task:
     @property
     def name(self) -> str:
         return f"{self.arm} seed {self.seed}"
+
+    @cached_property
+    def key(self) -> str:
+        """Of the run, which is asked for again and again; 60 us each."""
+        return self.job.key
 
 
 def tasks_of(
@@ -98,7 +104,7 @@ def progress(tasks: Sequence[Task], store: RunStore) -> Progress:
     """Which runs are trained, and which tasks have a run to train or a score to compute."""
     trained, waiting = set(), []
     for task in tasks:
-        record = store.get(task.job.key)
+        record = store.get(task.key)
         if record is not None and record.status != "failed":
             trained.add(record.key)
             if not missing_scores(record, task.job.scores, store):
@@ -111,7 +117,7 @@ def collect(tasks: Sequence[Task], store: RunStore, reused: set[str]) -> list[St
     """The runs of a study that have a record, with the scores that were asked for and are there."""
     runs = []
     for task in tasks:
-        record = store.get(task.job.key)
+        record = store.get(task.key)
         if record is not None:
             wanted = task.job.scores if record.status == "finished" else ()
             scores = tuple(score for score in known_scores(record, wanted, store) if score is not None)
@@ -119,8 +125,15 @@ def collect(tasks: Sequence[Task], store: RunStore, reused: set[str]) -> list[St
     return runs
 
 
-def arm_record(arm: PlannedArm, plan: Plan) -> ArmRecord:
-    """What a report needs to know of an arm, without torch."""
+def arm_records(plan: Plan) -> list[ArmRecord]:
+    """What a report needs to know of every arm, without torch."""
+    named = {arm.name: arm for arm in plan.arms}
+    told = {cell.arm.name: named[cell.against] for cell in plan.design.cells} if plan.design else {}
+    return [_arm_record(arm, plan, told.get(arm.name, plan.baseline)) for arm in plan.arms]
+
+
+def _arm_record(arm: PlannedArm, plan: Plan, against: PlannedArm) -> ArmRecord:
+    """`against` is the arm that the design compares it with."""
     own, shared = plan.recipe_of(arm.name).to_json(), plan.recipe.to_json()
     return ArmRecord(
         name=arm.name,
@@ -132,18 +145,9 @@ def arm_record(arm: PlannedArm, plan: Plan) -> ArmRecord:
         num_steps=arm.num_steps,
         mismatch=arm.mismatch,
         recipe={name: value for name, value in own.items() if value != shared[name]},
-        audit={}
-        if arm is plan.baseline
-        else audit_of(_compared_with(plan, arm), arm, probe=len(plan.arms) <= MOST_PROBED),
+        audit={} if arm is plan.baseline else audit_of(against, arm, probe=len(plan.arms) <= MOST_PROBED),
         hardware_flops_per_token=arm.ledger.hardware_flops_per_token,
     )
-
-
-def _compared_with(plan: Plan, arm: PlannedArm) -> PlannedArm:
-    """The arm that the design compares `arm` with; the baseline where it says nothing else."""
-    told = {cell.arm.name: cell.against for cell in plan.design.cells} if plan.design else {}
-    named = {other.name: other for other in plan.arms}
-    return named[told.get(arm.name, plan.baseline.name)]
 
 
 def audit_of(baseline: PlannedArm, arm: PlannedArm, *, probe: bool = True) -> dict[str, Any]:
@@ -185,7 +189,7 @@ def study_record(
         family, screen: how the level is shared among the arms, and how many seeds only choose which of them go on.
         also: what else was decided that makes it another study, as plain data.
     """
-    arms = [arm_record(arm, plan) for arm in plan.arms]
+    arms = arm_records(plan)
     design = plan.design.to_json(plan.baseline.name) if plan.design is not None else {}
     beside = [
         *([] if step == "eager" else [step]),

@@ -21,8 +21,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from harness.model.initialise import role_of
 from harness.model.transformer import Transformer
-from harness.plan.ledger import by_kind, count
-from harness.plan.skeleton import skeleton
+from harness.plan.ledger import count
+from harness.plan.part_cost import by_kind
+from harness.plan.parts import parts
 from harness.spec.spec import Spec
 
 Groups = Callable[[nn.Module], tuple[list[tuple[str, nn.Parameter]], list[tuple[str, nn.Parameter]]]]
@@ -62,7 +63,7 @@ class Audit:
     operators: dict[str, Pair] | None  # calls of each torch operator in one forward and backward pass; None: not run
 
     def to_json(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
 
 def audit(baseline: Spec, arm: Spec, parameter_groups: Groups, *, run: bool = True) -> Audit:
@@ -91,18 +92,30 @@ def audit(baseline: Spec, arm: Spec, parameter_groups: Groups, *, run: bool = Tr
 @lru_cache(maxsize=64)  # the baseline is one side of every audit of a study
 def tensors_of(spec: Spec, parameter_groups: Groups) -> Mapping[str, Tensors]:
     """Every parameter of a spec's model by name, a tied one once."""
-    model = skeleton(spec)
-    decayed = {name for name, _ in parameter_groups(model)[0]}
     found: dict[str, Tensors] = {}
-    for prefix, module in model.named_modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            path = f"{prefix}.{name}" if prefix else name
-            if path == "head.weight" and spec.tied_head:
-                continue
-            role = role_of(module, path) if parameter.ndim > 1 else "vector"
-            start = start_of(role, tuple(parameter.shape), spec.n_layers)
-            found[path] = Tensors(tuple(parameter.shape), role, start, path in decayed)
+    for at, part in parts(spec):
+        if at == "head" and spec.tied_head:
+            continue
+        prefix, dot, name = at.rpartition(".")
+        inside = _tensors_of_part(part, name, spec.n_layers, parameter_groups)
+        found |= {prefix + dot + path: tensors for path, tensors in inside}
     return found
+
+
+@lru_cache(maxsize=4096)  # as many parts as the ledger keeps the cost of
+def _tensors_of_part(
+    part: nn.Module, name: str, n_layers: int, parameter_groups: Groups
+) -> tuple[tuple[str, Tensors], ...]:
+    """Every parameter of a part called `name`: the trainer judges each by its own module, and so part by part."""
+    decayed = {path for path, _ in parameter_groups(part)[0]}
+    found = []
+    for prefix, module in part.named_modules():
+        for own, parameter in module.named_parameters(recurse=False):
+            path = f"{prefix}.{own}" if prefix else own
+            role = role_of(module, f"{name}.{path}") if parameter.ndim > 1 else "vector"
+            shape = tuple(parameter.shape)
+            found.append((f"{name}.{path}", Tensors(shape, role, start_of(role, shape, n_layers), path in decayed)))
+    return tuple(found)
 
 
 def start_of(role: str, shape: tuple[int, ...], n_layers: int) -> str:

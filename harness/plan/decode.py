@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from harness.model.transformer import Layer, Transformer
 from harness.plan.traffic import ELEMENT_BYTES
 
-_Sizes = tuple[float, float, float]
+
+@dataclass(frozen=True)
+class LayerCache:
+    """Elements of one layer for one text: added by a token, not growing, held after seq_len tokens."""
+
+    growth: int
+    fixed: int
+    held: int
+    has_window: bool
 
 
 @dataclass(frozen=True)
@@ -30,27 +38,33 @@ class CacheCost:
 
 
 def cache_cost(model: Transformer, seq_len: int) -> CacheCost:
-    """The cache of a model, from the states its variants allocate. Works on the meta device."""
+    """The cache of a model, from the states its variants allocate. Works on the meta device.
+
+    Raises:
+        UserError: a variant cannot decode.
+    """
+    layers = [cast("Layer", layer) for layer in model.layers]
     like = model.embedding.weight
-    sizes = [_layer_sizes(cast("Layer", layer), like, seq_len) for layer in model.layers]
+    return cache_of_layers([layer_cache((layer.attention, layer.ffn), seq_len, like) for layer in layers])
+
+
+def cache_of_layers(layers: Sequence[LayerCache]) -> CacheCost:
+    """The sum of the layers' caches."""
+    sizes = ((layer.growth, layer.fixed, layer.held) for layer in layers)
     growth, fixed, held = (ELEMENT_BYTES * sum(column) for column in zip(*sizes, strict=True))
-    windows = sum(_window(cast("Layer", layer)) is not None for layer in model.layers)
-    return CacheCost(growth, held, fixed, windows)
+    return CacheCost(growth, held, fixed, sum(layer.has_window for layer in layers))
 
 
-def _layer_sizes(layer: Layer, like: torch.Tensor, seq_len: int) -> _Sizes:
-    """(elements a token adds, elements that do not grow, elements held after seq_len tokens)."""
-    one, two, full = (_elements(layer, n, like) for n in (1, 2, max(2, seq_len)))
+def layer_cache(remembering: tuple[nn.Module, nn.Module], seq_len: int, like: Tensor) -> LayerCache:
+    """The cache of a layer with this attention and ffn. Raises as `cache_cost`."""
+    one, two, full = (_elements(remembering, n, like) for n in (1, 2, max(2, seq_len)))
     growth = two - one
-    window = _window(layer)
+    window = cast("int | None", getattr(remembering[0], "window", None))
     kept = seq_len if window is None else min(window, seq_len)
-    return growth, one - growth, min(full, one + growth * (kept - 1))
+    return LayerCache(growth, one - growth, min(full, one + growth * (kept - 1)), window is not None)
 
 
-def _elements(layer: Layer, max_len: int, like: torch.Tensor) -> int:
-    state = layer.new_state(1, max_len, like)
-    return sum(tensor.numel() for part in state.values() for tensor in part.values() if tensor.is_floating_point())
-
-
-def _window(layer: nn.Module) -> int | None:
-    return cast("Any", getattr(layer.attention, "window", None))
+def _elements(remembering: Sequence[nn.Module], max_len: int, like: Tensor) -> int:
+    parts = (cast("Any", part) for part in remembering if hasattr(part, "new_state"))
+    states = (part.new_state(1, max_len, like) for part in parts)
+    return sum(tensor.numel() for state in states for tensor in state.values() if tensor.is_floating_point())

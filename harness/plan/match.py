@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.plan.ledger import Ledger, count, quantity_of_ffns
-from harness.plan.ledger import quantity as quantity_of
 from harness.spec.spec import Spec
 from harness.spec.tokens import Arm
 from variants.errors import UserError
@@ -132,13 +131,13 @@ def solve_width(arm: Arm, baseline: PlannedArm, quantity: str, multiple: int) ->
     """
     target, own = getattr(baseline.ledger, quantity), baseline.ledger.spec.d_ff
     assert own is not None, "the baseline's width is solved"
-    kept = quantity_of(with_width(arm.spec, own), quantity)
-    if kept == target:
-        return count(with_width(arm.spec, own))
+    kept = count(with_width(arm.spec, own))
+    if getattr(kept, quantity) == target:
+        return kept
     narrow, wide = (quantity_of_ffns(with_width(arm.spec, width), quantity) for width in (own, 2 * own))
     if wide <= narrow:
-        return count(with_width(arm.spec, own))
-    width = own + (target - kept) * own / (wide - narrow)
+        return kept
+    width = own + (target - getattr(kept, quantity)) * own / (wide - narrow)
     return count(with_width(arm.spec, max(multiple, round(width / multiple) * multiple)))
 
 

@@ -8,14 +8,12 @@ are computed on the CPU, where they are small.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, TypeVar
 
 import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from harness.model.build import build, shape_of
 from harness.model.transformer import Transformer
 from harness.spec.spec import Spec
 
@@ -46,15 +44,11 @@ def skeleton(spec: Spec) -> Transformer:
     Raises:
         UserError: a variant refuses the sizes or its options.
     """
-    return _on_meta(lambda: Transformer(spec, seed=None))
+    return on_meta(lambda: Transformer(spec, seed=None))
 
 
-def ffn_skeleton(layer: Spec) -> nn.Module:
-    """The FFN of one layer (`Spec.layer`) on the meta device. Raises as `skeleton`."""
-    return _on_meta(lambda: build(layer, "ffn", shape_of(layer), partial(build, layer, "activation")))
-
-
-def _on_meta(make: Callable[[], Module]) -> Module:
+def on_meta(make: Callable[[], Module]) -> Module:
+    """What `make` builds, without values."""
     with torch.device("meta"):
         try:
             with Light():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.engine import identity
-from harness.engine.identity import code_digest, key_of
+from harness.engine.identity import code_digest, code_digest_of, key_of
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Choice, Spec, layer_rule
 
@@ -42,21 +42,21 @@ def copied_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
             target.write_text(path.read_text())
     monkeypatch.setattr(identity, "ROOT", tmp_path)
     monkeypatch.setattr(identity.registry, "_ROOT", tmp_path / "variants")
-    code_digest.cache_clear()
+    code_digest_of.cache_clear()
     yield tmp_path
-    code_digest.cache_clear()
+    code_digest_of.cache_clear()
 
 
 def digest_with(path: Path, addition: str) -> str:
     """The digest of the code when `addition` stands at the end of a file."""
     text = path.read_text()
     path.write_text(f"{text}\n{addition}\n")
-    code_digest.cache_clear()
+    code_digest_of.cache_clear()
     identity._statements.cache_clear()
     identity._imported_variants.cache_clear()
     changed = code_digest(SPEC)
     path.write_text(text)
-    code_digest.cache_clear()
+    code_digest_of.cache_clear()
     identity._statements.cache_clear()
     identity._imported_variants.cache_clear()
     return changed
@@ -87,7 +87,7 @@ def test_code_that_does_not_matter(copied_tree: Path, file: str) -> None:
     before = code_digest(SPEC)
     path = copied_tree / file
     path.write_text(path.read_text() + "\none_more_statement = 1\n")
-    code_digest.cache_clear()
+    code_digest_of.cache_clear()
     assert code_digest(SPEC) == before
 
 
@@ -95,7 +95,7 @@ def test_a_docstring_retrains_nothing(copied_tree: Path) -> None:
     before = code_digest(SPEC)
     path = copied_tree / "harness/train/schedule.py"
     path.write_text(path.read_text().replace('"""', '"""In other words: ', 1))
-    code_digest.cache_clear()
+    code_digest_of.cache_clear()
     identity._statements.cache_clear()
     identity._imported_variants.cache_clear()
     assert code_digest(SPEC) == before
@@ -110,7 +110,7 @@ def test_a_variant_of_a_single_layer_matters(copied_tree: Path) -> None:
     before = code_digest(spec)
     path = copied_tree / "variants/ffn/moe.py"
     path.write_text(path.read_text() + "\none_more_statement = 1\n")
-    code_digest.cache_clear()
+    code_digest_of.cache_clear()
     identity._statements.cache_clear()
     identity._imported_variants.cache_clear()
     assert code_digest(spec) != before

@@ -10,7 +10,7 @@ from torch import nn
 from torch.profiler import record_function
 
 from harness.model.transformer import Transformer
-from harness.plan.ledger import own_flops
+from harness.plan.part_cost import own_flops
 from harness.score.profiler.kinds import MIXTURE, RANGE
 from variants import registry
 

@@ -11,7 +11,8 @@ from typing import Any, Literal
 
 import torch
 
-from harness.plan.ledger import Ledger, ModuleCost
+from harness.plan.ledger import Ledger
+from harness.plan.part_cost import ModuleCost
 from harness.plan.traffic import ELEMENT_BYTES
 from harness.score.throughput.ceilings import Ceilings
 

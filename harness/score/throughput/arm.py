@@ -12,7 +12,8 @@ from torch import Tensor
 
 from harness.model.transformer import Transformer
 from harness.plan.decode import cache_cost
-from harness.plan.ledger import Ledger, decode_flops
+from harness.plan.ledger import Ledger
+from harness.plan.part_cost import decode_flops
 from harness.plan.skeleton import skeleton
 from harness.plan.traffic import ELEMENT_BYTES
 from harness.score.throughput import workloads

@@ -24,7 +24,7 @@ def flops(spec: Spec) -> float:
 
 
 def count_anew(spec: Spec) -> ledger.Ledger:
-    ledger.count.cache_clear()
+    ledger.forget()
     return ledger.count(spec)
 
 
@@ -46,7 +46,7 @@ def test_matcher(compare: Compare, match: Literal["flops", "params"]) -> None:
     baseline, (arm,) = Arm("gpt2", spec), parse_arms(["activation=swiglu", "position=rope"], spec)
 
     def solve() -> None:
-        ledger.count.cache_clear()
+        ledger.forget()
         match_arm(arm, plan_baseline(baseline, 512, num_steps=1000), match)
 
     compare(solve, gemm(flops(spec)))

@@ -128,7 +128,7 @@ def bare(data: TokenizedData, steps: int) -> Callable[[], Run]:
 class IdleStep(EagerStep):
     """Does nothing."""
 
-    loss = torch.tensor(1.0)
+    loss = norm = torch.tensor(1.0)
 
     def __call__(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
         return self.loss

@@ -157,7 +157,9 @@ def decide(args: argparse.Namespace, argv: Sequence[str]) -> Decided:
             check_tasks(scores, data, data_folder(place.store))
         step = choose_step_for(args, plan)
         manner, told = manner_for(args, plan)
-        place = dataclasses.replace(place, step=step.step, manner=manner)
+        place = dataclasses.replace(
+            place, step=step.step, manner=manner, recompute_activations=args.recompute_activations
+        )
         timing: dict[str, Any] = {}
         if args.match == "time":
             plan, timing = planned_by_time(plan, data, place)

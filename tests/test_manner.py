@@ -1,4 +1,4 @@
-"""`--precision` and `--stack`: what goes with what, what is said, and that a plain study stays the study it was."""
+"""`--precision`, `--stack`, `--recompute-activations`: what goes with what, what is said, which study is another."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from harness.ablate import main, parser
+from harness.cli import run
 from harness.cli.manner import check_manner, manner_for
 from harness.cli.prepare import choose_step_for, plan_for
+from harness.engine.study import Task
+from harness.records.record import StudyRecord
 from harness.train import precision
 from harness.train.manner import PLAIN, Manner
 from variants.errors import UserError
@@ -30,6 +33,9 @@ TINY = [*SIZE, "--steps", "60"]
         (["--precision", "bf16", "--match", "time"], "--precision bf16 does not go with --match time"),
         (["--precision", "bf16", "--tune", "lr"], "--precision bf16 does not go with --tune"),
         (["--stack", "2", "--budgets", "1e9,2e9"], "--stack 2 does not go with --budgets or --ladder"),
+        (["--recompute-activations", "--compile", "on"], "--recompute-activations does not go with --compile on"),
+        (["--recompute-activations", "--stack", "2"], "--recompute-activations does not go with --stack 2"),
+        (["--recompute-activations", "--match", "all"], "--recompute-activations does not go with --match all"),
         (["--runs-per-gpu", "some"], "takes a whole number of at least 1 or auto, got 'some'"),
     ],
 )
@@ -69,3 +75,21 @@ def test_another_manner_is_another_study(tmp_path: Path, capsys: pytest.CaptureF
         assert main([*command, "--score", "none", "--dry-run", "--json"]) == 0
         names.append(json.loads(capsys.readouterr().out)["study"]["name"])
     assert len(set(names)) == 3
+
+
+def test_every_run_recomputes_its_activations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks: list[Task] = []
+
+    def look(study: StudyRecord, found: list[Task], *more: object) -> None:
+        tasks.extend(found)
+        raise UserError("seen enough")
+
+    monkeypatch.setattr(run, "run_looks", look)
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on a mat " * 1000)
+    command = ["norm=rms", *TINY, "--data", str(text), "--out", str(tmp_path / "out"), "--score", "none"]
+    for flags in ([], ["--recompute-activations"]):
+        assert main([*command, *flags]) == 2
+    plain, again = tasks[:16], tasks[16:]
+    assert [task.job.recompute_activations for task in (*plain, *again)] == [False] * 16 + [True] * 16
+    assert [task.job.key for task in plain] == [task.job.key for task in again]

@@ -1,4 +1,5 @@
-"""The flags --precision and --stack: in what numbers runs are trained, and how many as one program."""
+"""The flags --precision, --stack and --recompute-activations: in what numbers runs are trained, how many as one
+program, and in how much memory."""
 
 from __future__ import annotations
 
@@ -32,11 +33,17 @@ def add_manner_flags(parser: argparse.ArgumentParser) -> None:
         help="train N seeds of an arm as one program (torch.func.vmap), for a GPU that one small run leaves idle; "
         "default %(default)s",
     )
+    group.add_argument(
+        "--recompute-activations",
+        action="store_true",
+        help="keep what enters each layer alone and run the layer again in the backward: less memory, slower, the "
+        "same bits",
+    )
 
 
 def check_manner(args: argparse.Namespace) -> None:
     """Raise `UserError` where the flags do not go with others, before any text is read."""
-    asked = [
+    arithmetic = [
         flag
         for flag, given in (
             (f"--precision {args.precision}", args.precision != "fp32"),
@@ -44,16 +51,19 @@ def check_manner(args: argparse.Namespace) -> None:
         )
         if given
     ]
+    memory = ["--recompute-activations"] if args.recompute_activations else []
     excluded = [
-        ("--compile on outside a stack (--stack 1)", args.compile == "on" and args.stack == "off"),
-        (f"--match {args.match}", args.match in ("time", "all")),
-        ("--tune", args.tune is not None),
-        ("--budgets or --ladder", is_ladder_asked(args)),
-        ("--parallel", args.parallel is not None),
-        (f"--engine {args.engine}", args.engine != "local" and args.stack != "off"),
+        (arithmetic, "--compile on outside a stack (--stack 1)", args.compile == "on" and args.stack == "off"),
+        (memory, "--compile on", args.compile == "on"),
+        (memory, f"--stack {args.stack}", args.stack != "off"),
+        (arithmetic + memory, f"--match {args.match}", args.match in ("time", "all")),
+        (arithmetic + memory, "--tune", args.tune is not None),
+        (arithmetic + memory, "--budgets or --ladder", is_ladder_asked(args)),
+        (arithmetic, "--parallel", args.parallel is not None),
+        (arithmetic, f"--engine {args.engine}", args.engine != "local" and args.stack != "off"),
     ]
-    for other, given in excluded if asked else ():
-        if given:
+    for asked, other, given in excluded:
+        if asked and given:
             raise UserError(f"{asked[-1]} does not go with {other}; leave one of them out")
     device = choose_device(args.device)
     if args.stack != "off" and args.compile == "on" and device.type != "cuda":

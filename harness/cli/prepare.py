@@ -75,6 +75,8 @@ def choose_step_for(args: argparse.Namespace, plan: Plan) -> StepChoice:
     """
     if args.parallel is not None:
         return StepChoice("eager", "--parallel trains by eager steps")
+    if args.recompute_activations:
+        return StepChoice("eager", "--recompute-activations trains by eager steps")
     if args.stack != "off" and args.compile == "on":
         return StepChoice("compiled", "--compile on, a stack as one graph")
     if args.stack != "off" or args.precision != "fp32":

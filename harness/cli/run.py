@@ -51,6 +51,7 @@ class Place:
     step: StepKind = "eager"
     parallel: Parallel | None = None
     manner: Manner = PLAIN
+    recompute_activations: bool = False
 
     @classmethod
     def of(cls, args: argparse.Namespace) -> Place:
@@ -116,6 +117,7 @@ def run_study(
         step=place.step,
         parallel=place.parallel,
         manner=place.manner,
+        recompute_activations=place.recompute_activations,
     )
     runs = run_looks(study, tasks, store, folder, place.engine(folder / LOG), fresh)
     write_study(folder, study, runs)

@@ -64,6 +64,7 @@ class Job:
     from_trunk: bool = False  # a wsd run that decays from the trunk of its recipe, spec, seed and data
     parallel: Parallel | None = None  # over processes of one machine; None: one
     manner: Manner = PLAIN
+    recompute_activations: bool = False  # the same bits in less memory, so no part of the identity
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -219,6 +220,7 @@ def train_and_validate(
         "should_stop": should_stop,
         "checkpoint_seconds": job.checkpoint_seconds,
         "step_kind": job.step,
+        "recompute_activations": job.recompute_activations,
         "crew": crew,
     }
     start = None

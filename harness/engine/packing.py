@@ -64,7 +64,7 @@ def visible_gpus(environment: Mapping[str, str], count: int) -> list[str]:
 
 def shared_by(jobs: Sequence[Job], device: torch.device) -> int:
     """How many runs share a GPU: by the free memory of the fullest, and the arm that takes most."""
-    shapes = {(job.spec, job.recipe, job.manner): job for job in jobs}
+    shapes = {(job.spec, job.recipe, job.manner, job.recompute_activations): job for job in jobs}
     peak = max(measured_peak(job) for job in shapes.values())
     torch.cuda.empty_cache()
     gpus = range(torch.cuda.device_count()) if device.index is None else [device.index]
@@ -95,6 +95,7 @@ def _two_steps(job: Job, device: torch.device) -> None:
     """The second is the first with moments."""
     spec, recipe, rows = job.spec, job.recipe, job.manner.rows
     model = make_model(spec, 0, job.manner.precision).to(device).train()
+    model.recompute_activations = job.recompute_activations
     optimizer = make_optimizer(model, recipe)
     text = torch.randint(spec.vocab_size, (1, recipe.tokens_per_step // spec.seq_len, spec.seq_len + 1), device=device)
     tokens, targets = text[..., :-1].contiguous(), text[..., 1:].contiguous()

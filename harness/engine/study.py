@@ -64,6 +64,7 @@ def tasks_of(
     step: StepKind = "eager",
     parallel: Parallel | None = None,
     manner: Manner = PLAIN,
+    recompute_activations: bool = False,
 ) -> list[Task]:
     """The runs of a study, seed by seed, so that complete pairs come early."""
     return [
@@ -84,6 +85,7 @@ def tasks_of(
                 step=step,
                 parallel=parallel,
                 manner=manner,
+                recompute_activations=recompute_activations,
                 from_trunk=plan.from_trunk,
             ),
         )

@@ -56,7 +56,7 @@ class PartsTeam(Team):
 
 
 def main(folder: Path) -> None:
-    """Every spec, both kinds, to the end; one without the counts of the whole batch; one stopped on the way."""
+    """Every spec, both kinds, to the end; one that recomputes, one that counts in parts, one stopped on the way."""
     prepare_process(CPU)
     trainer.CHECK_EVERY = 10
     team = Team(Parallel("ddp", int(os.environ["WORLD_SIZE"])), int(os.environ["RANK"]), folder / "meeting")
@@ -70,6 +70,7 @@ def main(folder: Path) -> None:
         team.history = [[0, str(team.parallel)]]
         for name in SPECS:
             keep(f"{kind} {name}", *losses_with(team, name, folder / kind / name))
+    keep("fsdp moe recomputed", *losses_with(team, "moe", folder / "recomputed", recompute_activations=True))
     losses_with(team, "moe", folder / "stopped", should_stop=lambda: True)
     team.__class__ = PartsTeam
     keep("parts moe", *losses_with(team, "moe", folder / "parts"))

@@ -66,6 +66,12 @@ def test_the_losses_are_those_of_one_process(
         assert weights[buffer].abs().max() > 0
 
 
+def test_recomputed_activations_give_two_processes_the_same_bits(two: Path) -> None:
+    plain, again = (load_file(two / f"fsdp moe{name}.safetensors") for name in ("", " recomputed"))
+    assert plain.keys() == again.keys()
+    assert all(torch.equal(plain[name], again[name]) for name in plain)
+
+
 def test_counts_of_a_part_would_be_seen(two: Path, one: dict[str, tuple[Tensor, dict[str, Tensor]]]) -> None:
     """The balance loss of each process's own part is another loss."""
     assert off(load_file(two / "parts moe.safetensors")["losses"], one["moe"][0]) > 10 * ROUNDING

@@ -187,6 +187,17 @@ def test_rms_of_much_differentiates_what_it_computes() -> None:
     torch.testing.assert_close(rms_norm(turned, weight, 1e-6), F.rms_norm(turned, (SIZE,), weight, 1e-6))
 
 
+def test_rms_of_much_is_mapped_over_models_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("variants.norm._unfused.FEWEST", 0)
+    norm, x, weights = build("rms").double(), draw(2, 3, SIZE), draw(2, SIZE, mean=1.0)
+
+    def call(x: Tensor, weight: Tensor) -> Tensor:
+        return torch.func.functional_call(norm, {"weight": weight}, (x,))
+
+    mapped, apart = torch.func.vmap(call)(x, weights), torch.stack([*map(call, x, weights)])
+    torch.testing.assert_close(mapped, apart, rtol=1e-12, atol=1e-12)
+
+
 @SPREADS
 def test_rms_is_that_of_gemma_whose_weight_is_the_gain_less_one(spread: float) -> None:
     ours = build("rms")

@@ -20,6 +20,7 @@ from harness.engine.packing import RunsPerGpu, Seat, seats_of
 from harness.engine.patience import TICK_SECONDS, Patience, Watch
 from harness.engine.stack_job import stacks_of
 from harness.engine.torchrun import LOST
+from harness.engine.waiting import Waiting
 from harness.records.store import StoreError
 
 __all__ = ["Event", "LocalEngine"]
@@ -66,12 +67,10 @@ class LocalEngine:
             StoreError: a record or checkpoint could not be written.
             OSError: a worker could not be started.
         """
-        waiting: queue.SimpleQueue[tuple[int, ...]] = queue.SimpleQueue()
         stacks = stacks_of(jobs)
-        for stack in stacks:
-            waiting.put(stack)
         events: queue.Queue[Event | Exception | None] = queue.Queue()
         seats = seats_of(jobs, self.num_workers, self.runs_per_gpu)[: len(stacks)]
+        waiting = Waiting(jobs, stacks, near=len(seats))
         lanes = [_Lane(jobs, waiting, events, self.log, self.patience, seat) for seat in seats]
         try:
             for lane in lanes:
@@ -113,7 +112,7 @@ class _Lane(threading.Thread):
     def __init__(
         self,
         jobs: Sequence[Job],
-        waiting: queue.SimpleQueue[tuple[int, ...]],
+        waiting: Waiting,
         events: queue.Queue[Event | Exception | None],
         log: Path,
         patience: Patience,
@@ -130,11 +129,10 @@ class _Lane(threading.Thread):
         self.left: list[int] = []  # of the jobs in hand, those that have not ended
 
     def run(self) -> None:
+        stack = None
         try:
-            while not self.stopping.is_set():
-                self._run_jobs(self.waiting.get_nowait())
-        except queue.Empty:
-            pass
+            while not self.stopping.is_set() and (stack := self.waiting.take(stack)) is not None:
+                self._run_jobs(stack)
         except Exception as error:  # for the thread that called the engine: a job must not be lost without a word
             self.events.put(error)
         finally:

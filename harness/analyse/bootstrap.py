@@ -22,13 +22,14 @@ Efron and Tibshirani (1993), An Introduction to the Bootstrap, sections 12.5 and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from scipy import stats
 
 from harness.analyse.finite import Interval, finite, level
+from harness.analyse.permutation import BLOCK
 
 FEWEST_PERCENTILE = 10  # seeds: below, percentile and BCa cover 83 to 88 % of normal differences (table above)
 FEWEST_STUDENTISED = 5  # seeds: of 4, one resample in 64 has no spread, and the interval rests on those few
@@ -58,10 +59,17 @@ def studentised(
         return BootstrapInterval(mean, None, "studentised", _too_few("studentised", n, FEWEST_STUDENTISED))
     if values.min() == values.max():
         return BootstrapInterval(mean, (mean, mean), "studentised")
-    drawn = values[np.random.default_rng(seed).integers(0, n, (draws, n))]
-    error = _spread(drawn) / np.sqrt(n)
-    ratios = _ratios(drawn.mean(axis=1) - mean, error)
+    means, spreads = np.concatenate([(d.mean(axis=1), _spread(d)) for d in _resamples(values, draws, seed)], axis=1)
+    ratios = _ratios(means - mean, spreads / np.sqrt(n))
     return BootstrapInterval(mean, _from_ratios(mean, _spread(values) / np.sqrt(n), ratios, confidence), "studentised")
+
+
+def _resamples(values: np.ndarray, draws: int, seed: int) -> Iterator[np.ndarray]:
+    """`draws` rows of as many values as there are, drawn with replacement, about `BLOCK` numbers at a time."""
+    rng, n = np.random.default_rng(seed), values.size
+    rows = max(1, BLOCK // n)
+    for start in range(0, draws, rows):
+        yield values[rng.integers(0, n, (min(rows, draws - start), n))]
 
 
 def bca(

@@ -11,9 +11,11 @@ arXiv:2411.00640). Works on records' JSON (`LmEvalScores.to_json`), without torc
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -41,7 +43,7 @@ class ItemColumn:
 
 @dataclass(frozen=True)
 class ItemDifference:
-    """Arm minus baseline over the items of one pair of runs, or of one seed."""
+    """Arm minus baseline over the items of one pair of runs."""
 
     mean: float
     standard_error: float | None
@@ -73,7 +75,6 @@ class ItemComparison:
     num_items: int
     num_clusters: int
     components: Components
-    by_seed: tuple[ItemDifference, ...]
 
 
 def column(run: Mapping[str, Any], name: str, metric: str) -> ItemColumn:
@@ -86,8 +87,8 @@ def column(run: Mapping[str, Any], name: str, metric: str) -> ItemColumn:
         members = run["groups"][name]["tasks"]
         parts = [_task_column(run, task, metric, cluster=task) for task in members]
         return ItemColumn(
-            tuple(i for part in parts for i in part.ids),
-            tuple(c for part in parts for c in part.clusters),
+            _joined(tuple(part.ids for part in parts)),
+            _joined(tuple(part.clusters for part in parts)),
             np.concatenate([part.values for part in parts]),
             np.concatenate([part.weights for part in parts]),
         )
@@ -98,15 +99,35 @@ def _task_column(run: Mapping[str, Any], task: str, metric: str, cluster: str | 
     items = run["tasks"].get(task, {}).get("items")
     if items is None or metric not in items["values"]:
         raise UserError(f"no items of task {task!r} with metric {metric!r} in this run's lm-eval scores")
-    ids = tuple(f"{task}/{i}" for i in items["ids"])
-    values = np.array([math.nan if v is None else v for v in items["values"][metric]], dtype=np.float64)
-    weights = np.array(items["weights"].get(metric, [1.0] * len(ids)), dtype=np.float64)
-    clusters = items["clusters"]
-    if cluster is not None:
-        return ItemColumn(ids, (cluster,) * len(ids), values, weights)
-    if clusters is None or len(set(clusters)) < FEWEST_CLUSTERS:
-        return ItemColumn(ids, ids, values, weights)
-    return ItemColumn(ids, tuple(clusters), values, weights)
+    ids = _ids_in(task, tuple(items["ids"]))
+    values = np.asarray(items["values"][metric], dtype=np.float64)  # None is NaN
+    weights = np.asarray(items["weights"].get(metric, [1.0] * len(ids)), dtype=np.float64)
+    clusters = None if items["clusters"] is None else tuple(items["clusters"])
+    return ItemColumn(ids, _clusters_of(ids, clusters) if cluster is None else (cluster,) * len(ids), values, weights)
+
+
+# The names are the same in all runs. Made once they are one object, and thousands of columns cost their numbers alone.
+
+
+@lru_cache(maxsize=256)
+def _ids_in(task: str, ids: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(f"{task}/{i}" for i in ids)
+
+
+@lru_cache(maxsize=256)
+def _clusters_of(ids: tuple[str, ...], clusters: tuple[str, ...] | None) -> tuple[str, ...]:
+    return ids if clusters is None or len(set(clusters)) < FEWEST_CLUSTERS else clusters
+
+
+@lru_cache(maxsize=256)
+def _joined(names: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(itertools.chain.from_iterable(names))
+
+
+@lru_cache(maxsize=256)
+def _places(clusters: tuple[str, ...]) -> np.ndarray:
+    """The number of each item's cluster, in the order of their names."""
+    return np.unique(np.asarray(clusters), return_inverse=True)[1]
 
 
 def compare_items(
@@ -131,8 +152,7 @@ def compare_items(
     differences = np.stack([a.values - b.values for b, a in pairs])  # (seeds, items)
     if not np.isfinite(differences).all():
         raise UserError(f"some items of {name!r} have no {metric}: a run's likelihoods are not numbers there")
-    by_seed = tuple(paired_difference(b.values, a.values, first.clusters, first.weights) for b, a in pairs)
-    return hierarchical(name, metric, differences, first.clusters, first.weights, by_seed)
+    return hierarchical(name, metric, differences, first.clusters, first.weights)
 
 
 def paired_difference(
@@ -174,7 +194,6 @@ def hierarchical(
     differences: np.ndarray,
     clusters: Sequence[str],
     weights: np.ndarray,
-    by_seed: tuple[ItemDifference, ...] = (),
 ) -> ItemComparison:
     """The mean of a (seeds, items) table of differences, its variance from seeds, items and their interaction.
 
@@ -191,7 +210,7 @@ def hierarchical(
     half = None if error is None or df is None else float(stats.t.isf(0.025, df)) * error
     ci95 = None if half is None else (mean - half, mean + half)
     seeds, items = differences.shape
-    return ItemComparison(name, metric, mean, error, ci95, df, seeds, items, len(set(clusters)), components, by_seed)
+    return ItemComparison(name, metric, mean, error, ci95, df, seeds, items, len(set(clusters)), components)
 
 
 def as_ratio(found: ItemComparison) -> tuple[float, tuple[float, float] | None]:
@@ -235,8 +254,8 @@ def _cluster_sums(table: np.ndarray, clusters: Sequence[str], weights: np.ndarra
     """(rows, clusters) sums of weighted deviations from each row's mean, and the sum of the weights."""
     w = np.ones(table.shape[1]) if weights is None else np.asarray(weights, dtype=np.float64)
     deviations = (table - np.average(table, axis=1, weights=w)[:, None]) * w
-    _, inverse = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.stack([np.bincount(inverse, weights=row) for row in deviations])
+    places = _places(tuple(clusters))
+    sums = np.stack([np.bincount(places, weights=row) for row in deviations])
     return sums, float(w.sum())
 
 
@@ -249,9 +268,9 @@ def two_way_bootstrap(
     seeds the seeds' part is too small by sqrt((n - 1) / n).
     """
     rng = np.random.default_rng(seed)
-    _, inverse = np.unique(np.asarray(clusters), return_inverse=True)
-    sums = np.stack([np.bincount(inverse, weights=row) for row in differences])  # (seeds, clusters)
-    sizes = np.bincount(inverse)
+    places = _places(tuple(clusters))
+    sums = np.stack([np.bincount(places, weights=row) for row in differences])  # (seeds, clusters)
+    sizes = np.bincount(places)
     n, groups = sums.shape
     means = []
     for _ in range(draws):

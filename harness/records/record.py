@@ -6,6 +6,7 @@ Every record carries `schema_version`; a reader refuses a version it does not kn
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -87,8 +88,8 @@ class RunRecord:
     status: Status
     reason: str  # why it did not finish; empty when it did
     scores: dict[str, float | None]  # nats_per_token, nats_per_byte, bits_per_byte, perplexity
-    documents: list[list[float]] = field(default_factory=list)
-    curve: list[list[float]] = field(default_factory=list)
+    documents: Sequence[Sequence[float]] = field(default_factory=list)  # packed where it was read: records.compact
+    curve: Sequence[Sequence[float]] = field(default_factory=list)
     moe_health: dict[str, Any] | None = None  # load and balance of every expert layer on the validation text
     stability: dict[str, Any] | None = None  # spikes, gradient norms, kurtosis: score/stability.py; None in old records
     seconds: float = 0.0  # wall clock of training

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.records.atomic import StoreError
+from harness.records.compact import Packed
 from harness.records.schema import SCHEMA_VERSION, check_version
 from variants.errors import UserError
 
@@ -69,7 +70,7 @@ def finite(value: Any) -> Any:
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
         return {str(key): finite(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | Packed):
         return [finite(inner) for inner in value]
     return value
 

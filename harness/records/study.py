@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.records.atomic import StoreError, write_text
+from harness.records.compact import Compactor
 from harness.records.record import ArmRecord, RegimeRecord, RunRecord, StudyRecord, StudyRun, to_json
 from harness.records.score import Measurement, ScoreRecord, score_from_json
 from harness.records.seal import seal, unseal
@@ -139,13 +140,10 @@ def _reading(path: Path) -> Iterator[None]:
 
 def _read_runs(folder: Path) -> list[StudyRun]:
     scores: dict[tuple[str, int], list[ScoreRecord]] = {}
-    names: dict[tuple[str, ...], list[str]] = {}
     path = folder / "scores.jsonl"
     for i, body in enumerate(_read_lines(path) if path.exists() else [], start=1):  # studies of before have none
         with _meaning(f"line {i} of {path}", "a score of a study"):
-            score = score_from_json(body["score"])
-            scores.setdefault((body["arm"], body["seed"]), []).append(score)
-            _share_names(score, names)
+            scores.setdefault((body["arm"], body["seed"]), []).append(score_from_json(body["score"]))
     path, runs = folder / "runs.jsonl", []
     for i, body in enumerate(_read_lines(path), start=1):
         with _meaning(f"line {i} of {path}", "a run of a study"):
@@ -158,18 +156,11 @@ def _read_runs(folder: Path) -> list[StudyRun]:
     return runs
 
 
-def _share_names(score: ScoreRecord, known: dict[tuple[str, ...], list[str]]) -> None:
-    """Keep the names of items once: they are the same in all runs, and of many runs would fill the memory."""
-    for task in score.detail.get("tasks", {}).values() if score.name == "lm-eval" else ():
-        for kind in ("ids", "clusters"):
-            names = task["items"][kind]
-            task["items"][kind] = known.setdefault(tuple(names), names)
-
-
 def _read_lines(path: Path) -> list[dict[str, Any]]:
-    """The sealed lines of a file, all of them, and never more than one of them as text."""
+    """The sealed lines of a file, packed (records.compact): never more than one of them as text or as Python lists."""
+    compact = Compactor()
     with _reading(path), path.open("rb") as file:
-        bodies = [unseal(line, f"line {i} of {path}") for i, line in enumerate(file, start=1)]
+        bodies = [compact(unseal(line, f"line {i} of {path}")) for i, line in enumerate(file, start=1)]
     for i, body in enumerate(bodies, start=1):
         line, total = body.get("line"), body.get("lines")
         if (line, total) != (i, len(bodies)):
@@ -192,9 +183,10 @@ def _check(study: StudyRecord, runs: list[StudyRun], what: str) -> None:
     names = [arm.name for arm in study.arms]
     if study.baseline not in names or len(set(names)) < len(names):
         raise UserError(f"{what}: a study has arms of different names, the baseline among them, got {names}")
+    planned, seeds = set(names), set(study.seeds)
     seen: set[tuple[str, int]] = set()
     for run in runs:
-        if run.arm not in names or run.seed not in study.seeds:
+        if run.arm not in planned or run.seed not in seeds:
             raise UserError(f"{what}: a run of arm {run.arm!r} and seed {run.seed} is not in the study's plan")
         if (run.arm, run.seed) in seen:
             raise UserError(f"{what}: arm {run.arm!r} has two runs of seed {run.seed}, and a seed is run once")

@@ -32,7 +32,8 @@ PAYS_BACK = 2.0
 """Savings over costs from which compiling is chosen: the cost doubles on a busy machine, and comes first."""
 
 RUNS_A_WORKER = 4
-"""Runs of one shape that a worker takes: the 8 default seeds on 2 workers."""
+"""Runs of one shape that a worker takes at least: the 8 default seeds on 2 workers. Where there are as many arms as
+workers it stays with one (harness/engine/waiting.py) and takes all 8, which the rule does not count on."""
 
 
 @dataclass(frozen=True)

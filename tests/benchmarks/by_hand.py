@@ -49,7 +49,8 @@ RECIPES: dict[str, dict[str, float]] = {
 
 def main(argv: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(description="Train nanoGPT as by hand.")
-    p.add_argument("--seeds", type=int, default=8, help="0, 1, and so on")
+    p.add_argument("--seeds", type=int, default=8, help="FIRST, FIRST + 1, and so on")
+    p.add_argument("--first", type=int, default=0)
     p.add_argument("--recipe", choices=list(RECIPES), default="readme")
     p.add_argument("--steps", type=int, default=STEPS)
     p.add_argument("--threads", type=int, default=1)
@@ -59,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     torch.set_num_threads(args.threads)
     with tempfile.TemporaryDirectory() as folder:
         data = write_data(Path(folder))
-        for seed in range(args.seeds):
+        for seed in range(args.first, args.first + args.seeds):
             json.dump(run(seed, args.recipe, args.steps, Path(folder), data), sys.stdout)
             print(flush=True)
 

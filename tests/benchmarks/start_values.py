@@ -67,11 +67,11 @@ def started(spec: Spec, seed: int, roles: Sequence[str]) -> Transformer:
     """A model whose matrices of `roles` start as in GPT-2; a table of positions is an embedding there."""
     model = Transformer(spec, seed=seed)
     generator = torch.Generator().manual_seed(seed)
-    for path, module in model.named_modules():
-        for name, parameter in module.named_parameters(recurse=False):
-            if parameter.ndim == 2 and (role := role_of(module, f"{path}.{name}")) in roles:
-                std = 0.02 / math.sqrt(2 * spec.n_layers) if role == "output" else 0.02
-                parameter.normal_(0.0, std, generator=generator)
+    for path, parameter in model.named_parameters():  # a tied head comes once, as the embedding
+        role = role_of(model.get_submodule(path.rpartition(".")[0]), path) if parameter.ndim == 2 else None
+        if role in roles:
+            std = 0.02 / math.sqrt(2 * spec.n_layers) if role == "output" else 0.02
+            parameter.normal_(0.0, std, generator=generator)
     return model
 
 

@@ -19,9 +19,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
-from harness.analyse.statistics import mean_and_sd
+from harness.analyse.statistics import mean_and_sd, t_quantile
 from variants.errors import UserError
 
 FEWEST_CLUSTERS = 20
@@ -101,7 +100,7 @@ def _task_column(run: Mapping[str, Any], task: str, metric: str, cluster: str | 
         raise UserError(f"no items of task {task!r} with metric {metric!r} in this run's lm-eval scores")
     ids = _ids_in(task, tuple(items["ids"]))
     values = np.asarray(items["values"][metric], dtype=np.float64)  # None is NaN
-    weights = np.asarray(items["weights"].get(metric, [1.0] * len(ids)), dtype=np.float64)
+    weights = np.asarray(items["weights"].get(metric, np.ones(len(ids))), dtype=np.float64)
     clusters = None if items["clusters"] is None else tuple(items["clusters"])
     return ItemColumn(ids, _clusters_of(ids, clusters) if cluster is None else (cluster,) * len(ids), values, weights)
 
@@ -207,7 +206,7 @@ def hierarchical(
     components, df = _components(differences, clusters, weights)
     known = [v for v in (components.seeds, components.items, components.interaction) if v is not None]
     error = math.sqrt(sum(known)) if known else None
-    half = None if error is None or df is None else float(stats.t.isf(0.025, df)) * error
+    half = None if error is None or df is None else t_quantile(0.025, df) * error
     ci95 = None if half is None else (mean - half, mean + half)
     seeds, items = differences.shape
     return ItemComparison(name, metric, mean, error, ci95, df, seeds, items, len(set(clusters)), components)

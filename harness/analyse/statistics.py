@@ -36,8 +36,18 @@ def paired_t(differences: Sequence[float], confidence: float = 0.95) -> PairedT:
     if sd == 0:
         return PairedT(mean, (mean, mean), 1.0 if mean == 0 else 0.0)
     error = sd / math.sqrt(n)
-    half = float(stats.t.isf((1 - confidence) / 2, n - 1)) * error
-    return PairedT(mean, (mean - half, mean + half), float(2 * stats.t.sf(abs(mean) / error, n - 1)))
+    half = t_quantile((1 - confidence) / 2, n - 1) * error
+    return PairedT(mean, (mean - half, mean + half), 2 * t_tail(abs(mean) / error, n - 1))
+
+
+def t_tail(x: float, df: float) -> float:
+    """P(T > x) of Student's t: `scipy.stats.t.sf`, without the 100 us of its checks."""
+    return float(special.stdtr(df, -x))
+
+
+def t_quantile(tail: float, df: float) -> float:
+    """The x with P(T > x) = `tail`: `scipy.stats.t.isf`, likewise."""
+    return -float(special.stdtrit(df, tail))
 
 
 def tost(differences: Sequence[float], margin: float) -> float:
@@ -52,7 +62,7 @@ def tost(differences: Sequence[float], margin: float) -> float:
     if sd == 0:
         return 0.0 if abs(mean) < margin else 1.0
     error = sd / math.sqrt(n)
-    return float(stats.t.sf((margin - abs(mean)) / error, n - 1))  # the nearer side has the larger p
+    return t_tail((margin - abs(mean)) / error, n - 1)  # the nearer side has the larger p
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -78,7 +88,7 @@ def probability_below_zero(differences: Sequence[float]) -> float:
     mean, sd, n = mean_and_sd(differences)
     if sd == 0:
         return 0.5 if mean == 0 else float(mean < 0)
-    return float(stats.t.cdf(-mean * math.sqrt(n) / sd, n - 1))
+    return t_tail(mean * math.sqrt(n) / sd, n - 1)
 
 
 def smallest_effect(sd: float, n: int, power: float = 0.8, alpha: float = 0.05) -> float:
@@ -139,11 +149,14 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float, int]:
     array = np.asarray(values, dtype=np.float64)
     if array.size < 2:
         raise ValueError(f"a spread needs at least 2 values, got {array.size}; run more seeds")
-    if not np.isfinite(array).all():
+    least, largest, n = float(array.min()), float(array.max()), array.size
+    if not (math.isfinite(least) and math.isfinite(largest)):  # a NaN is both
         raise ValueError(f"statistics need finite values, got {array.tolist()}; leave out what did not finish")
-    if array.min() == array.max():
-        return float(array[0]), 0.0, array.size
-    return float(array.mean()), float(array.std(ddof=1)), array.size
+    if least == largest:
+        return float(array[0]), 0.0, n
+    mean = np.add.reduce(array) / n  # as array.mean() and array.std(ddof=1) do it, in a third of their time
+    deviations = array - mean
+    return float(mean), math.sqrt(np.add.reduce(deviations * deviations) / (n - 1)), n
 
 
 @cache
@@ -162,5 +175,5 @@ def _power(effect: float, n: int, alpha: float) -> float:
     """
     if effect == 0:
         return alpha
-    critical = float(stats.t.isf(alpha / 2, n - 1))
+    critical = t_quantile(alpha / 2, n - 1)
     return float(stats.ncf.sf(critical**2, 1, n - 1, n * effect**2))

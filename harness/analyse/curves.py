@@ -55,7 +55,7 @@ def curves(study: StudyRecord, runs: Sequence[StudyRun]) -> list[Curve]:
         others = [record for record in mine if record.status != "finished"]
         shown = (_line(record.curve) for record in others[: MOST_LINES // len(arms)])
         lines = [_thin(line) for line in shown if line.xs]
-        average, low, high = (_over_runs([r.curve for r in finished], fold) for fold in (mean, min, max))
+        average, low, high = _over_runs([r.curve for r in finished], (mean, min, max))
         timed = None if average is None else _over_time(average, finished)
         band = (low, high) if low and high and len(finished) > 1 else None
         if lines or average:
@@ -71,14 +71,16 @@ def _line(rows: Sequence[Sequence[float | None]]) -> Line:
     return Line([flops for flops, _ in points], [loss for _, loss in points])
 
 
-def _over_runs(curves: Sequence[Sequence[Sequence[float]]], fold: Callable[[list[float]], Any]) -> Line | None:
-    """What `fold` makes of the losses at each step that every curve has."""
+def _over_runs(
+    curves: Sequence[Sequence[Sequence[float]]], folds: Sequence[Callable[[list[float]], Any]]
+) -> list[Line | None]:
+    """What each of `folds` makes of the losses at each step that every curve has."""
     by_step = [{row[0]: row for row in curve} for curve in curves if curve]
     shared = [step for step in by_step[0] if all(step in rows for rows in by_step)] if by_step else []
     losses = {step: [rows[step][2] for rows in by_step] for step in shared}
-    rows = [[step, by_step[0][step][1], fold(losses[step])] for step in shared if None not in losses[step]]
-    line = _thin(_line(rows))
-    return line if line.xs else None
+    steps = [step for step in shared if None not in losses[step]]
+    lines = [_thin(_line([[step, by_step[0][step][1], fold(losses[step])] for step in steps])) for fold in folds]
+    return [line if line.xs else None for line in lines]
 
 
 def _over_time(line: Line, finished: Sequence[RunRecord]) -> Line | None:

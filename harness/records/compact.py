@@ -14,7 +14,7 @@ import itertools
 import math
 from array import array
 from collections.abc import Iterator, Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -25,6 +25,8 @@ LARGEST_INTEGER = 2**53
 """Beyond it a float does not hold every integer."""
 
 Number = int | float | None
+
+Kind = Literal["integers", "floats", "floats or None"]
 
 
 class Packed(Sequence[Any]):
@@ -51,10 +53,11 @@ class Packed(Sequence[Any]):
 class Numbers(Packed):
     """A list of floats or None, or of integers."""
 
-    __slots__ = ("_data", "_integers")
+    __slots__ = ("_data", "_kind")
 
-    def __init__(self, data: array[float], *, integers: bool) -> None:
-        self._data, self._integers = data, integers
+    def __init__(self, data: array[float], kind: Kind) -> None:
+        self._data = data
+        self._kind: Kind = kind
 
     def __len__(self) -> int:
         return len(self._data)
@@ -65,11 +68,11 @@ class Numbers(Packed):
     def __getitem__(self, index: slice) -> list[Number]: ...
     def __getitem__(self, index: int | slice) -> Number | list[Number]:
         if isinstance(index, slice):
-            return _said(self._data[index].tolist(), self._integers)
-        return _said([self._data[index]], self._integers)[0]
+            return _said(self._data[index].tolist(), self._kind)
+        return _said([self._data[index]], self._kind)[0]
 
     def tolist(self) -> list[Number]:
-        return _said(self._data.tolist(), self._integers)
+        return _said(self._data.tolist(), self._kind)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return _as_array(np.frombuffer(self._data, dtype=np.float64), dtype, copy)
@@ -80,8 +83,8 @@ class Rows(Packed):
 
     __slots__ = ("_columns", "_data")
 
-    def __init__(self, data: array[float], columns: tuple[bool, ...]) -> None:
-        self._data, self._columns = data, columns  # row by row; which columns are integers
+    def __init__(self, data: array[float], columns: tuple[Kind, ...]) -> None:
+        self._data, self._columns = data, columns  # row by row
 
     def __len__(self) -> int:
         return len(self._data) // len(self._columns)
@@ -95,11 +98,11 @@ class Rows(Packed):
             return self.tolist()[index]
         width, at = len(self._columns), range(len(self))[index]
         row = self._data[at * width : (at + 1) * width].tolist()
-        return [_said([x], integer)[0] for x, integer in zip(row, self._columns, strict=True)]
+        return [_said([x], kind)[0] for x, kind in zip(row, self._columns, strict=True)]
 
     def tolist(self) -> list[list[Number]]:
-        width, flat = len(self._columns), self._data.tolist()
-        columns = (_said(flat[i::width], integer) for i, integer in enumerate(self._columns))
+        width = len(self._columns)
+        columns = (_said(self._data[i::width].tolist(), kind) for i, kind in enumerate(self._columns))
         return list(map(list, zip(*columns, strict=True)))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -125,11 +128,11 @@ class Ragged(Packed):
         return [flat[start:end] for start, end in itertools.pairwise(self._ends)]
 
 
-def _said(values: list[float], integers: bool) -> list[Any]:
+def _said(values: list[float], kind: Kind) -> list[Any]:
     """Floats as the JSON said them."""
-    if integers:
+    if kind == "integers":
         return list(map(int, values))
-    return [None if x != x else x for x in values] if any(x != x for x in values) else values
+    return values if kind == "floats" else [None if x != x else x for x in values]
 
 
 def _as_array(view: np.ndarray, dtype: Any, copy: bool | None) -> np.ndarray:
@@ -177,8 +180,8 @@ class Compactor:
 
 
 def _numbers(value: list[Any], kinds: set[type]) -> Numbers | None:
-    data = _data(value, kinds)
-    return None if data is None else Numbers(data, integers=int in kinds)
+    kind = _kind(value, kinds)
+    return None if kind is None else Numbers(_data(value, kind), kind)
 
 
 def _rows(value: list[list[Any]], flat: list[Any], kinds: set[type]) -> Rows | Ragged | None:
@@ -187,24 +190,28 @@ def _rows(value: list[list[Any]], flat: list[Any], kinds: set[type]) -> Rows | R
         numbers = _numbers(flat, kinds)
         ends = itertools.accumulate(map(len, value), initial=0)
         return None if numbers is None else Ragged(numbers, array("q", ends))
+    columns: list[Kind] = ["floats"] * width
     if kinds == {float}:
-        return Rows(array("d", flat), (False,) * width)
-    by_column = [flat[i::width] for i in range(width)]
-    columns = [_data(column, set(map(type, column))) for column in by_column]
+        return Rows(array("d", flat), tuple(columns))
     data = array("d", bytes(8 * len(flat)))
-    for i, column in enumerate(columns):
-        if column is None:
+    for i in range(width):
+        column = flat[i::width]
+        kind = _kind(column, set(map(type, column)))
+        if kind is None:
             return None
-        data[i::width] = column
-    return Rows(data, tuple(isinstance(column[0], int) for column in by_column)) if width else None
+        columns[i] = kind
+        data[i::width] = _data(column, kind)
+    return Rows(data, tuple(columns)) if width else None
 
 
-def _data(values: list[Any], kinds: set[type]) -> array[float] | None:
-    """The values as floats; None where they are not of one kind, or a float would not hold one."""
-    if kinds == {int}:
-        return array("d", values) if max(map(abs, values)) <= LARGEST_INTEGER else None
+def _kind(values: list[Any], kinds: set[type]) -> Kind | None:
+    """None where the values are not of one kind, or a float would not hold one."""
     if kinds == {float}:
-        return array("d", values)
-    if kinds <= {float, type(None)}:
-        return array("d", [math.nan if x is None else x for x in values])
-    return None
+        return "floats"
+    if kinds == {int}:
+        return "integers" if max(map(abs, values)) <= LARGEST_INTEGER else None
+    return "floats or None" if kinds <= {float, type(None)} else None
+
+
+def _data(values: list[Any], kind: Kind) -> array[float]:
+    return array("d", [math.nan if x is None else x for x in values] if kind == "floats or None" else values)

@@ -31,6 +31,7 @@ from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
 from harness.train.compile import StepKind, step_class
 from harness.train.device import prepare_process
+from harness.train.memory import keep_freed_memory
 from harness.train.optimizer import make_optimizer
 from harness.train.trainer import make_step
 
@@ -139,10 +140,11 @@ def _step(task: TimingTask, spec: Spec) -> Callable[[], object]:
 
 @contextlib.contextmanager
 def _as_a_worker(device: torch.device) -> Iterator[None]:
-    """With the threads and the deterministic kernels of a process that trains; then as it was."""
+    """With the threads and the deterministic kernels of a process that trains; then as it was, but for freed memory."""
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
     prepare_process(device)
+    keep_freed_memory()
     try:
         yield
     finally:

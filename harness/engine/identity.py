@@ -127,9 +127,7 @@ def code_digest(spec: Spec) -> str:
     return code_digest_of(frozenset((slot, layer.choice(slot).variant) for layer in layers for slot in registry.SLOTS))
 
 
-@lru_cache(
-    maxsize=1 << 16
-)  # crossed slots give as many sets of variants as arms, and tasks go through all for each seed
+@lru_cache(maxsize=1 << 16)  # crossed slots give as many sets as arms, and each seed goes through all of them
 def code_digest_of(variants: frozenset[tuple[str, str]]) -> str:
     """The same, of every spec that uses these (slot, variant)."""
     chosen = {registry.source(slot, variant) for slot, variant in variants}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,16 +13,18 @@ from harness.analyse.welch import welch_t
 from tests.benchmarks import time_to_verdict
 from tests.benchmarks.race_training import COMPILED, EAGER, PEER, PEER_TWICE
 from tests.benchmarks.time_to_verdict import (
-    EXAMPLES,
+    PAIRS,
     QUESTIONS,
     Speeds,
     Spread,
     measured,
+    pairs_in,
     pairs_of,
     seeds_for,
     shown,
     ways,
 )
+from tests.benchmarks.turns import ROOT
 
 SPREAD = Spread(
     sampled=(1.0, 1.02, 1.01, 1.03),
@@ -51,12 +54,20 @@ def test_so_they_are_unpaired(sd: float) -> None:
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
-def test_the_committed_studies_are_read_as_their_reports_do(question: str) -> None:
-    (folder,) = EXAMPLES.glob(f"{question}_*")
+def test_a_study_is_read_as_its_report_does(question: str, tmp_path: Path) -> None:
+    (folder,) = (ROOT / "reports" / "examples").glob(f"{question}_*")
     (comparison,) = json.loads((folder / "comparisons.json").read_text())["comparisons"]
-    pairs = pairs_of(folder)
-    found = paired_t([variant - baseline for baseline, variant in pairs])
+    lines = tmp_path / "pairs.jsonl"
+    lines.write_text("\n".join(json.dumps(line) for line in pairs_of(folder)))
+    found = paired_t([variant - baseline for baseline, variant in pairs_in(lines, question)])
     assert found.ci == pytest.approx(comparison["ci95"])
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_committed_losses_begin_with_those_of_the_committed_study(question: str) -> None:
+    (folder,) = (ROOT / "reports" / "examples").glob(f"{question}_*")
+    pairs = [(line["baseline"], line["variant"]) for line in pairs_of(folder)]
+    assert list(pairs_in(PAIRS, question))[: len(pairs)] == pairs
 
 
 def test_a_part_is_what_changes_between_two_ways() -> None:

@@ -6,9 +6,13 @@ the default size on two cores; against the same by hand, and what the ratio is m
 
 By hand is nanoGPT's train.py, one run after another on both cores, its own estimate of the loss, a baseline for each
 question, and an unpaired comparison. A time is (runs) x (seconds a run): the seconds are measured in turns; the seeds
-that a half-width takes follow from a spread by Student's t. Spreads do not depend on the machine: ours are those of
-the studies in reports/examples, nanoGPT's those of by_hand.jsonl, which by_hand.py writes. A variant that is written
-into nanoGPT is taken to be as fast, and to spread as much, as what is there.
+that a half-width takes follow from a spread by Student's t. Spreads do not depend on the machine: nanoGPT's are those
+of by_hand.jsonl, which by_hand.py writes, ours those of pairs.jsonl, the losses of one study:
+
+    python -m harness.ablate norm=rms activation=swiglu --design add-one --seeds 16 --score none
+    python -m tests.benchmarks.time_to_verdict --pairs-of reports/STUDY > pairs.jsonl
+
+A variant that is written into nanoGPT is taken to be as fast, and to spread as much, as what is there.
 """
 
 from __future__ import annotations
@@ -26,6 +30,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from scipy import stats
 
@@ -36,8 +41,8 @@ from tests.benchmarks.by_hand import STEPS
 from tests.benchmarks.race_training import COMPILED, EAGER, GROUPS, PEER, PEER_TWICE, raced
 from tests.benchmarks.turns import ROOT, SIZES, table
 
-EXAMPLES = ROOT / "reports" / "examples"
 BY_HAND = Path(__file__).with_name("by_hand.jsonl")
+PAIRS = Path(__file__).with_name("pairs.jsonl")
 QUESTIONS = ("norm=rms", "activation=swiglu")
 WIDTH = 0.003
 """Half of the interval, nats per byte."""
@@ -106,7 +111,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--speeds", type=Path, help="seconds measured before, by --save")
     p.add_argument("--save", type=Path, help="where to keep what is measured now")
     p.add_argument("--rounds", type=int, default=12, help="of the race")
+    p.add_argument("--pairs-of", type=Path, metavar="STUDY", help="print the losses of a study as lines of pairs.jsonl")
     args = p.parse_args(argv)
+    if args.pairs_of:
+        print("\n".join(json.dumps(line) for line in pairs_of(args.pairs_of)))
+        return
     if args.speeds is None and "HARNESS_NANOGPT" not in os.environ:
         sys.exit("HARNESS_NANOGPT names no checkout; git clone https://github.com/karpathy/nanoGPT and set it")
     if not args.by_hand.exists():
@@ -121,18 +130,24 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def spreads(by_hand: Path, recipe: str) -> Spread:
-    """What the committed studies and runs by hand say."""
+    """What the committed losses say."""
     rows = [json.loads(line) for line in by_hand.read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if row["recipe"] == recipe and row["steps"] == STEPS]
     return Spread(
         sampled=tuple(row["sampled"] for row in rows),
         whole=tuple(row["whole"] for row in rows),
-        pairs={question: pairs_of(next(EXAMPLES.glob(f"{question}_*"))) for question in QUESTIONS},
+        pairs={question: pairs_in(PAIRS, question) for question in QUESTIONS},
     )
 
 
-def pairs_of(folder: Path) -> tuple[tuple[float, float], ...]:
-    """(baseline, variant) of each seed of a study of two arms."""
+def pairs_in(file: Path, question: str) -> tuple[tuple[float, float], ...]:
+    """(baseline, variant) of each seed."""
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return tuple((line["baseline"], line["variant"]) for line in lines if line["arm"] == question)
+
+
+def pairs_of(folder: Path) -> list[dict[str, Any]]:
+    """A line a variant and seed of a study, with the final losses in nats per byte."""
     study, runs = read_study(folder)
     losses: dict[str, dict[int, float]] = {arm.name: {} for arm in study.arms}
     for run in runs:
@@ -140,8 +155,11 @@ def pairs_of(folder: Path) -> tuple[tuple[float, float], ...]:
         assert loss is not None, "a committed study has finished runs"
         losses[run.arm][run.seed] = loss
     baseline = losses.pop(study.baseline)
-    (variant,) = losses.values()
-    return tuple((baseline[seed], variant[seed]) for seed in study.seeds)
+    return [
+        {"arm": arm, "seed": seed, "baseline": baseline[seed], "variant": variant[seed]}
+        for arm, variant in losses.items()
+        for seed in study.seeds
+    ]
 
 
 def seeds_for(sd: float, width: float, *, paired: bool) -> int:
@@ -192,7 +210,7 @@ def shown(found: Sequence[Way], spread: Spread) -> str:
         rows.append([way.name, "/".join(map(str, way.seeds)), str(way.runs), seconds, minutes, times])
     step = choose_step("auto", num_steps=[STEPS], device_type="cpu", compiler=find_compiler(), obstacles=()).step
     ratios = {way.name: first.seconds / way.seconds for way in found}
-    a, b = len(spread.sampled) - 1, len(spread.pairs[QUESTIONS[0]]) - 1
+    a, b = len(spread.sampled) - 1, min(map(len, spread.pairs.values())) - 1
     low, high = (ratios[step] * x for x in (1 / stats.f.ppf(0.975, a, b), stats.f.ppf(0.975, b, a)))
     lines = [
         table(rows),

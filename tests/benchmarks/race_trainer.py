@@ -5,8 +5,9 @@
 The trainer's loop is raced against the same torch calls in a row, of which the clipping is one, since it is part of the
 mathematics. What comes once in a while, or once a run, is timed by itself and spread over a default run: a checkpoint
 every 15 s, the validation of the whole split, and the rest of what a worker does for a run (reading the data, building
-the model, keeping weights and record). A process of its own, because under pytest every call checks its shapes. About
-3 min on a quiet core.
+the model, keeping weights and record). A process of its own, because under pytest every call checks its shapes. Where a
+model's tensors lie in memory decides a few percent of its speed, so they lie elsewhere in each turn. About 3 min on a
+quiet core.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import random
 import statistics
 import tempfile
 import time
@@ -38,6 +40,7 @@ from harness.train import checkpoint
 from harness.train.crew import ALONE, Alone, Crew
 from harness.train.device import prepare_process
 from harness.train.eager import EagerStep
+from harness.train.memory import keep_freed_memory
 from harness.train.optimizer import make_optimizer
 from harness.train.trainer import CHECKPOINT_SECONDS, train
 from tests.benchmarks.turns import table
@@ -70,12 +73,13 @@ class Found:
 
 def main(argv: Sequence[str] | None = None) -> None:
     p = argparse.ArgumentParser(description="Measure what the trainer adds to the bare step.")
-    p.add_argument("--rounds", type=int, default=20, help="every other one backwards")
-    p.add_argument("--steps", type=int, default=200, help="of a turn")
+    p.add_argument("--rounds", type=int, default=40, help="every other one backwards")
+    p.add_argument("--steps", type=int, default=100, help="of a turn")
     p.add_argument("--once", type=int, default=5, help="times that what comes once is measured")
     p.add_argument("--json", action="store_true")
     args = p.parse_args(argv)
     prepare_process(torch.device("cpu"))
+    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), args.rounds, args.steps, args.once)
     print(json.dumps(dataclasses.asdict(found)) if args.json else shown(found))
@@ -180,9 +184,14 @@ def whole_run(data: TokenizedData, store: Path, steps: int) -> Run:
 def take_turns(calls: Mapping[str, Callable[[], Run]], rounds: int) -> dict[str, list[float]]:
     """CPU seconds of each call in each round, after one that does not count."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    rng = random.Random(0)
     for number in range(rounds + 1):
         for name in list(calls)[:: 1 if number % 2 == 0 else -1]:
+            held = [torch.empty(rng.randrange(1, 2**14)) for _ in range(20)]
+            holes = held[::2]
+            del held
             cpu, _ = clocks(calls[name]())
+            del holes
             if number:
                 seconds[name].append(cpu)
     return seconds

@@ -19,6 +19,7 @@ from harness.data.tokenizer import make_tokenizer
 from harness.engine.choose_scores import ChosenScores
 from harness.engine.job import data_folder
 from harness.model.transformer import Transformer
+from harness.plan.cover import cover
 from harness.plan.study import Plan, plan_study
 from harness.records.atomic import StoreError
 from harness.score.lmeval.tasks import load_tasks
@@ -30,6 +31,10 @@ from harness.train.compiled import cannot_compile, obstacle
 from harness.train.device import choose_device
 from harness.train.parallel import Parallel, unsplittable
 from variants.errors import UserError
+
+MOST_RECORDED = 8
+"""Arms of which each step is recorded to see whether it can be compiled, half a second an arm. Of more, a few that use
+every variant; where an arm fails nevertheless, by an option of its own, its runs fail and their records say so."""
 
 
 def baseline_of(args: argparse.Namespace) -> Spec:
@@ -68,7 +73,7 @@ def prepare_data(args: argparse.Namespace, store_folder: Path) -> TokenizedData:
 
 
 def choose_step_for(args: argparse.Namespace, plan: Plan) -> StepChoice:
-    """Whether the runs of a plan are compiled: the rule first, then whether this machine and every arm can.
+    """Whether the runs of a plan are compiled: the rule first, then whether this machine and the arms can.
 
     Raises:
         UserError: `--compile on`, and it cannot be.
@@ -94,7 +99,8 @@ def choose_step_for(args: argparse.Namespace, plan: Plan) -> StepChoice:
 
     chosen = choice([])
     if chosen.step == "compiled":
-        found = (obstacle(arm.ledger.spec, plan.recipe_of(arm.name)) for arm in plan.arms)
+        arms = plan.arms if len(plan.arms) <= MOST_RECORDED else cover(plan.arms)
+        found = (obstacle(arm.ledger.spec, plan.recipe_of(arm.name)) for arm in arms)
         chosen = choice([why for why in (cannot_compile(device), *found) if why is not None])
     if args.compile == "on" and chosen.step == "eager":
         raise UserError(f"--compile on cannot be had: {chosen.reason}; use --compile auto")

@@ -64,7 +64,8 @@ class Study:
         return [{k: run[k] for k in COMPARED} for run in json.loads(out)["runs"]], printed
 
     def checkpoints(self) -> set[Path]:
-        return set(self.out.rglob("step-*"))
+        walk = os.walk(self.out)  # pathlib's own raises where a run ends and its folder goes meanwhile
+        return {Path(folder, name) for folder, names, _ in walk for name in names if name.startswith("step-")}
 
     def wait_for_checkpoint(self, process: subprocess.Popen[str]) -> None:
         """Return when some run has written a checkpoint this call did not find at first."""

@@ -23,7 +23,6 @@ from harness.engine.job import execute, fail
 from harness.records.store import RunStore, StoreError
 from harness.train.checkpoint import CheckpointError
 from harness.train.device import choose_device, prepare_process
-from harness.train.memory import keep_freed_memory
 
 EXCHANGE_SECONDS = 1.0
 """Between two words of a run to its study, each answered with whether to stop. Assumption: a display needs no more."""
@@ -55,7 +54,6 @@ def perform(errand: Errand, tell: Callable[[Event], None], should_stop: Callable
         if problem:
             return Event("end", index, status="refused", reason=problem)
         prepare_process(choose_device(job.device))
-        keep_freed_memory()
         with _standing_in(errand):
             record = execute(
                 job,

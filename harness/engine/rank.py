@@ -26,7 +26,6 @@ from harness.engine.worker import Worker, private_pipes, warnings_as_notes
 from harness.records.store import RunStore, StoreError
 from harness.train.checkpoint import CheckpointError
 from harness.train.device import choose_device, prepare_process
-from harness.train.memory import keep_freed_memory
 from harness.train.team import Team
 
 
@@ -69,7 +68,6 @@ def device_of(job: Job) -> torch.device:
 def train_part(job: Job, team: Team, device: torch.device, worker: Worker) -> str:
     """Train with the others and keep the record; how the run ended."""
     prepare_process(device)
-    keep_freed_memory()
     store, lineage = RunStore(job.store), job.lineage_key
     checkpoints = store.folder(lineage) / "checkpoints"
     lock = contextlib.nullcontext(False)

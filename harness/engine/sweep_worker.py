@@ -41,7 +41,6 @@ from harness.engine.sweep_storage import (
 from harness.records.store import RunStore, StoreError
 from harness.train.checkpoint import CheckpointError
 from harness.train.device import choose_device, prepare_process
-from harness.train.memory import keep_freed_memory
 from variants.errors import UserError
 
 ORDERS = "worker.json"
@@ -82,7 +81,6 @@ def main(argv: list[str]) -> int:
     threading.Thread(target=_until_stdin_ends, args=(stop, run is not execute), daemon=True).start()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     prepare_process(choose_device(orders.sweep.device))
-    keep_freed_memory()
     try:
         _work(orders, folder, number, run, stop)
     except (StoreError, UserError, OSError) as error:

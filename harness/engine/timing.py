@@ -31,7 +31,6 @@ from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
 from harness.train.compile import StepKind, step_class
 from harness.train.device import prepare_process
-from harness.train.memory import keep_freed_memory
 from harness.train.optimizer import make_optimizer
 from harness.train.trainer import make_step
 
@@ -144,7 +143,6 @@ def _as_a_worker(device: torch.device) -> Iterator[None]:
     threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     warns = torch.is_deterministic_algorithms_warn_only_enabled()
     prepare_process(device)
-    keep_freed_memory()
     try:
         yield
     finally:

@@ -27,7 +27,6 @@ from harness.records.record import RunRecord
 from harness.records.store import StoreError
 from harness.train.checkpoint import CheckpointError, RunNote
 from harness.train.device import choose_device, prepare_process
-from harness.train.memory import keep_freed_memory
 
 LEAVE_SECONDS = 60
 """How long a worker without a study may take to checkpoint: then the kernel ends it, or one that hangs would hold its
@@ -93,7 +92,6 @@ def _serve(jobs: list[Job], worker: Worker) -> None:
     """
     try:
         prepare_process(choose_device(jobs[0].device))
-        keep_freed_memory()
         with warnings_as_notes(worker.send):
             records = _execute_all(jobs, worker)
         if worker.exit_code:  # they may lack steps or scores

@@ -9,6 +9,7 @@ from typing import Any, cast
 import torch
 import torch.utils.deterministic
 
+from harness.train.memory import keep_freed_memory
 from variants.errors import UserError
 
 
@@ -38,8 +39,9 @@ def device_class(device: torch.device) -> str:
 
 
 def prepare_process(device: torch.device) -> None:
-    """One thread a training process, and deterministic kernels; called once by a worker before it trains."""
+    """One thread a training process, deterministic kernels, freed memory kept; called by a worker before it trains."""
     torch.set_num_threads(1)
+    keep_freed_memory()
     if device.type == "cuda":
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS may sum in another order
     torch.use_deterministic_algorithms(True, warn_only=device.type not in ("cpu", "cuda"))

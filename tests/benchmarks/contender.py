@@ -36,13 +36,11 @@ def ours(
     from harness.spec.recipe import Recipe
     from harness.spec.spec import Spec
     from harness.train.device import prepare_process
-    from harness.train.memory import keep_freed_memory
     from harness.train.optimizer import make_optimizer
     from harness.train.trainer import make_step
 
     threads = torch.get_num_threads()
     prepare_process(torch.device("cpu"))
-    keep_freed_memory()
     torch.set_num_threads(threads)
     spec = Spec(n_layers=layers, d_model=d_model, n_heads=heads, seq_len=seq_len, vocab_size=vocab)
     recipe = Recipe(tokens_per_step=tokens, lr=1e-3)

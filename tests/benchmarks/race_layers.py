@@ -22,7 +22,6 @@ from torch import Tensor, nn
 
 from harness.spec.spec import Choice, Spec
 from harness.train.device import choose_device, prepare_process
-from harness.train.memory import keep_freed_memory
 from tests.benchmarks.race_stack import take_turns
 from tests.benchmarks.regression.variant_passes import SLOTS, draw
 from tests.benchmarks.turns import table
@@ -43,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = p.parse_args(argv)
     device = choose_device(args.device)
     prepare_process(device)
-    keep_freed_memory()
     found = {}
     for width in map(int, args.widths.split(",")):
         for activation in ("gelu", "swiglu"):

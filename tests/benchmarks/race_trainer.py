@@ -40,7 +40,6 @@ from harness.train import checkpoint
 from harness.train.crew import ALONE, Alone, Crew
 from harness.train.device import prepare_process
 from harness.train.eager import EagerStep
-from harness.train.memory import keep_freed_memory
 from harness.train.optimizer import make_optimizer
 from harness.train.trainer import CHECKPOINT_SECONDS, train
 from tests.benchmarks.turns import table
@@ -79,7 +78,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--json", action="store_true")
     args = p.parse_args(argv)
     prepare_process(torch.device("cpu"))
-    keep_freed_memory()
     with tempfile.TemporaryDirectory() as folder:
         found = measure(Path(folder), args.rounds, args.steps, args.once)
     print(json.dumps(dataclasses.asdict(found)) if args.json else shown(found))

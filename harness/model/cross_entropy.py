@@ -49,12 +49,10 @@ class _Sliced(torch.autograd.Function):
         for x_rows, target_rows, start in zip(x.split(rows), targets.split(rows), range(0, len(x), rows), strict=True):
             logits = (x_rows @ weight.t()).to(wide)  # (rows, V)
             bent = None if softcap is None else torch.tanh(logits / softcap)
-            log_p = F.log_softmax(logits if bent is None else cast("float", softcap) * bent, dim=-1)
-            total += F.nll_loss(log_p, target_rows, reduction="sum")
+            loss, grad = _of_slice(logits if bent is None else cast("float", softcap) * bent, target_rows)
+            total += loss
             if grad_x is None or grad_weight is None:
                 continue
-            grad = log_p.exp_()
-            grad[torch.arange(len(grad), device=grad.device), target_rows] -= 1.0
             grad /= len(x)
             if bent is not None:
                 grad *= 1 - bent.square()
@@ -71,3 +69,18 @@ class _Sliced(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
         grad_x, grad_weight = ctx.saved_tensors
         return grad_x * grads[0], grad_weight * grads[0], None, None, None
+
+
+def _of_slice(
+    logits: Float[Tensor, "rows vocab"], targets: Int[Tensor, "rows"]
+) -> tuple[Float[Tensor, ""], Float[Tensor, "rows vocab"]]:
+    """Sum of -log softmax(logits)[target], and its gradient softmax(logits) - 1[target]."""
+    if logits.is_cuda:  # elementwise, which a compiled step takes in two passes over bf16 logits, none of them written
+        spread = logits.logsumexp(dim=-1, keepdim=True)
+        hit = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
+        p = (logits - spread).exp()
+        return (spread - logits.gather(1, targets[:, None])).sum(), torch.where(hit, p - 1, p)
+    log_p = F.log_softmax(logits, dim=-1)
+    loss, grad = F.nll_loss(log_p, targets, reduction="sum"), log_p.exp_()
+    grad[torch.arange(len(grad)), targets] -= 1.0
+    return loss, grad

@@ -2,10 +2,12 @@
 
     python -m tests.benchmarks.race_layers --device cuda --precision bf16 --widths 384,1024,2048
     OMP_NUM_THREADS=1 python -m tests.benchmarks.race_layers --device cpu --widths 128,384
+    python -m tests.benchmarks.race_layers --device cuda --precision bf16 --widths 384,1024 --steps graph
 
 Forward and backward of one layer on 4,096 tokens, its losses and the gradient of its input included. A mixture of 8
 experts, top-2, has experts of half the dense width: equal active FLOPs. Contenders take turns in one process; a ratio
-is the median over rounds of the ratio within a round, and `again` is the peer a second time.
+is the median over rounds of the ratio within a round, and `again` is the peer a second time. With --steps whole
+training steps of a model of two such layers are timed instead, each 4,096 tokens.
 """
 
 from __future__ import annotations
@@ -20,9 +22,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from harness.spec.recipe import Recipe
 from harness.spec.spec import Choice, Spec
 from harness.train.device import choose_device, prepare_process
-from tests.benchmarks.race_stack import take_turns
+from harness.train.precision import Precision
+from tests.benchmarks.race_stack import one_by_one, stack, take_turns
 from tests.benchmarks.regression.variant_passes import SLOTS, draw
 from tests.benchmarks.turns import table
 
@@ -37,20 +41,24 @@ def main(argv: Sequence[str] | None = None) -> None:
     p.add_argument("--precision", default="fp32", choices=("fp32", "bf16"))
     p.add_argument("--widths", default="128,384")
     p.add_argument("--rounds", type=int, default=9)
-    p.add_argument("--compile", action="store_true", help="each layer by torch.compile")
+    how = p.add_mutually_exclusive_group()
+    how.add_argument("--compile", action="store_true", help="each layer by torch.compile")
+    how.add_argument("--steps", choices=("eager", "graph"), help="whole steps; as a graph by --stack 1 --compile on")
     p.add_argument("--json", type=Path, metavar="FILE")
     args = p.parse_args(argv)
     device = choose_device(args.device)
     prepare_process(device)
     found = {}
     for width in map(int, args.widths.split(",")):
-        for activation in ("gelu", "swiglu"):
-            layers = ffns(width, activation)
-            name = f"{width}, {activation}"
-            found[name] = race(name, layers, device, args.precision == "bf16", args.rounds, args.compile)
-        found[f"{width}, norm"] = race(
-            f"{width}, norm", norms(width), device, args.precision == "bf16", args.rounds, args.compile
-        )
+        races = {activation: ffns(width, activation) for activation in ("gelu", "swiglu")}
+        for what, layers in {**races, "norm": norms(width)}.items():
+            runs = {}
+            for name, (slot, spec) in layers.items():
+                if args.steps:
+                    runs[name] = steps(spec, device, args.precision, args.steps == "graph")
+                else:
+                    runs[name] = passes(slot, spec, device, args.precision == "bf16", args.compile)
+            found[f"{width}, {what}"] = race(f"{width}, {what}", runs, device, args.rounds)
     if args.json:
         args.json.write_text(json.dumps(found, indent=1))
 
@@ -75,11 +83,9 @@ def norms(width: int) -> dict[str, tuple[str, Spec]]:
     return {"layer": ("norm", layer), "layer again": ("norm", layer), "rms": ("norm", rms)}
 
 
-def race(
-    title: str, layers: dict[str, tuple[str, Spec]], device: torch.device, half: bool, rounds: int, compiled: bool
-) -> dict[str, float]:
+def race(title: str, layers: dict[str, Run], device: torch.device, rounds: int) -> dict[str, float]:
     """Tokens/s over the first one's."""
-    runs = {name: (1, passes(slot, spec, device, half, compiled)) for name, (slot, spec) in layers.items()}
+    runs = {name: (1, run) for name, run in layers.items()}
     for _, run in runs.values():
         for number in range(5):
             run(number)
@@ -90,6 +96,14 @@ def race(
     lines += [(n, f"{1e6 / statistics.median(rates[n]):,.0f}", f"{ratio:.2f}") for n, ratio in ratios.items()]
     print(table(lines), flush=True)
     return ratios
+
+
+def steps(spec: Spec, device: torch.device, precision: Precision, graph: bool) -> Run:
+    """Training steps of a model of two layers."""
+    spec, recipe = spec.replace(n_layers=2), Recipe(tokens_per_step=TOKENS)
+    if graph:
+        return stack(spec, recipe, device, precision, 1, True)
+    return one_by_one(spec, recipe, device, precision)
 
 
 def passes(slot: str, spec: Spec, device: torch.device, half: bool, compiled: bool) -> Run:

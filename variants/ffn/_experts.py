@@ -76,18 +76,16 @@ class Experts(nn.Module):
 
         The choice `num_experts` stands for nobody: such a visit adds nothing and is counted in the last place.
         """
-        experts, order = chosen.flatten().int().sort(stable=True)  # the visits sorted by expert
-        places = inverse(order)
+        visits = chosen.flatten()
+        order, places, load = by_expert(visits, self.num_experts + 1)
         visitor, at = order // chosen.shape[1], places.view_as(chosen)
-        ends = torch.searchsorted(experts, torch.arange(self.num_experts + 1, device=experts.device), right=True)
-        load = ends.diff(prepend=ends.new_zeros(1))
-        shares = cast("Tensor", _Reordered.apply(weights.flatten(), order, places))[:, None]
         if self.can_group(tokens):
             rows = cast("Tensor", _ToVisits.apply(tokens.to(dtype_of_products(tokens)), visitor, at))
-            outputs = self.run_grouped(rows, experts, ends[:-1])
-            outputs = outputs * shares.where(experts[:, None] < self.num_experts, 0).to(outputs.dtype)
+            weights = weights.where(chosen < self.num_experts, 0).to(rows.dtype)
+            outputs = self.run_grouped(rows, visits[order], load) * _reordered(weights, order, places)
         else:
-            outputs = self._run_each(cast("Tensor", _ToVisits.apply(tokens, visitor, at)), shares, load)
+            rows = cast("Tensor", _ToVisits.apply(tokens, visitor, at))
+            outputs = self._run_each(rows, _reordered(weights, order, places), load)
         return cast("Tensor", _FromVisits.apply(outputs, visitor, at)), load
 
     def _run_each(self, rows: Tensor, shares: Tensor, load: Tensor) -> Tensor:
@@ -108,20 +106,23 @@ class Experts(nn.Module):
         )
 
     def run_grouped(
-        self, rows: Float[Tensor, "visits d_model"], experts: Int[Tensor, "visits"], ends: Int[Tensor, "experts"]
+        self,
+        rows: Float[Tensor, "visits d_model"],
+        experts: Int[Tensor, "visits"],
+        load: Int[Tensor, "experts_and_nobody"],
     ) -> Float[Tensor, "visits d_model"]:
-        """`run` of all experts at once on rows sorted by expert, where `ends` says at which row each one ends.
+        """`run` of all experts at once on rows sorted by expert, of which `load` says how many each one has.
 
         The rows that nobody takes come last and go through the last expert: the caller multiplies them with 0.
         """
         dtype, last = dtype_of_products(rows), self.num_experts - 1
-        mine = experts.clamp(max=last)[:, None] == torch.arange(self.num_experts, device=rows.device)
-        until = torch.cat((ends[:last], ends.new_full((1,), len(rows)))).int()
+        until = torch.cat((load[:last].cumsum(0), load.new_full((1,), len(rows)))).int()
 
         def project(matrices: ExpertLinear, x: Tensor) -> Tensor:
             y = F.grouped_mm(x, matrices.weight.to(dtype).transpose(1, 2), offs=until)
             if matrices.bias is None:
                 return y
+            mine = experts.clamp(max=last)[:, None] == torch.arange(self.num_experts, device=rows.device)
             return torch.addmm(y, mine.to(dtype), matrices.bias.view(self.num_experts, -1).to(dtype))
 
         into = (self.up,) if self.gate is None else (self.gate, self.up)
@@ -148,11 +149,48 @@ def dtype_of_products(x: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else x.dtype
 
 
+Order = tuple[Int[Tensor, "visits"], Int[Tensor, "visits"], Int[Tensor, "experts"]]
+"""The stable permutation that sorts visits by expert, its inverse, and how many visits each expert has."""
+
+
+def by_expert(visits: Int[Tensor, "visits"], num_experts: int) -> Order:
+    """Sorting is the quicker way on a CPU; on a GPU torch sorts by a dozen kernels where counting takes five."""
+    return (counted if visits.is_cuda else sorted_by_torch)(visits, num_experts)
+
+
+def sorted_by_torch(visits: Int[Tensor, "visits"], num_experts: int) -> Order:
+    experts, order = visits.int().sort(stable=True)
+    ends = torch.searchsorted(experts, torch.arange(num_experts, device=visits.device), right=True)
+    return order, inverse(order), ends.diff(prepend=ends.new_zeros(1))
+
+
+def counted(visits: Int[Tensor, "visits"], num_experts: int) -> Order:
+    """A visit's place is the number of visits to experts before its own, and to its own before it."""
+    experts = torch.arange(num_experts, device=visits.device)
+    until = (visits == experts[:, None]).cumsum(1, dtype=torch.int32)  # (experts, visits), this visit included
+    load = until[:, -1].long()
+    starts = load.cumsum(0) - load
+    places = (until - 1 + starts[:, None]).gather(0, visits[None])[0]
+    return inverse(places), places, load
+
+
 def inverse(order: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
     """The permutation that undoes `order`."""
     places = torch.arange(len(order), device=order.device)
     # with a second dimension, because torch's deterministic scatter sorts on a GPU where there is one
     return torch.empty_like(order)[None].scatter_(1, order[None], places[None])[0]
+
+
+def sum_of_visits(rows: Float[Tensor, "visits d_model"], places: Int[Tensor, "tokens top_k"]) -> Tensor:
+    """tokens[n] = sum_j rows[places[n, j]], in the order of j; without a copy of the visits where a kernel can."""
+    if rows.is_cuda:  # which a compiled step takes together with what comes before and after
+        return rows[places].sum(dim=1)
+    return F.embedding_bag(places, rows, mode="sum")
+
+
+def _reordered(weights: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
+    """(visits, 1): the weights of the visits as `order` has them."""
+    return cast("Tensor", _Reordered.apply(weights.flatten(), order, inverse))[:, None]
 
 
 class _Reordered(torch.autograd.Function):
@@ -183,7 +221,7 @@ class _ToVisits(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (places,) = ctx.saved_tensors
-        return F.embedding_bag(places, grads[0], mode="sum"), None, None
+        return sum_of_visits(grads[0], places), None, None
 
 
 class _FromVisits(torch.autograd.Function):
@@ -192,7 +230,7 @@ class _FromVisits(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, visitor: Tensor, places: Tensor) -> Tensor:
         ctx.save_for_backward(visitor)
-        return F.embedding_bag(places, rows, mode="sum")
+        return sum_of_visits(rows, places)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:

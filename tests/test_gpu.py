@@ -11,6 +11,7 @@ from torch import Tensor
 
 from harness.data.batches import Batches
 from harness.data.stacked_batches import StackedBatches
+from harness.model.cross_entropy import sliced_cross_entropy
 from harness.model.decode import generate
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
@@ -27,6 +28,7 @@ from harness.train.stacked import train_stack
 from harness.train.trainer import StepKind, Training, train
 from tests.benchmarks.contender import text
 from variants import registry
+from variants.ffn._experts import counted, sorted_by_torch
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
@@ -124,8 +126,9 @@ def test_grouped_experts_are_the_experts_one_by_one(bias: bool) -> None:
         loss = model.loss(x, y)
         loss.backward()
         found.append([loss.detach(), *(p.grad for p in model.parameters())])
-    for one, other in zip(*found, strict=True):
-        torch.testing.assert_close(one, other, rtol=2e-2, atol=2e-2 * other.abs().max().item())
+    largest = max(other.abs().max().item() for other in found[1][1:])
+    for one, other in zip(*found, strict=True):  # a bias of the keys has a gradient of rounding alone
+        torch.testing.assert_close(one, other, rtol=2e-2, atol=max(2e-2 * other.abs().max().item(), 1e-3 * largest))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
@@ -171,6 +174,38 @@ def test_a_graph_of_a_stack_trains_like_the_stack(precision: Precision) -> None:
         with quiet_vmap():
             losses.append(torch.stack([step(data.batch(i), i) for i in range(STEPS)]))
     torch.testing.assert_close(losses[1], losses[0], rtol=1e-3 if precision == "fp32" else 3e-2, atol=0)
+
+
+def test_a_graph_of_a_mixture_trains_like_its_steps() -> None:
+    """A single run in bf16, whose tokens find their experts without a wait for the device."""
+    losses = []
+    for compiled in (False, True):
+        model = make_model(SPECS["moe"], 0, "bf16").to(GPU).train()
+        data, optimizer = StackedBatches(text(64), 32, 8, (0,), GPU), make_optimizer(model, RECIPE)
+        if compiled:
+            step: Any = CompiledStack([model], [optimizer], RECIPE, STEPS, 1, data.batch(0))
+        else:
+            step = Stack([model], [optimizer], RECIPE, STEPS, 1)
+        losses.append(torch.stack([step(data.batch(i), i) for i in range(STEPS)]))
+    torch.testing.assert_close(losses[1], losses[0], rtol=3e-2, atol=0)
+
+
+def test_counted_visits_are_sorted_visits() -> None:
+    visits = torch.randint(9, (1000,), device=GPU)
+    for one, other in zip(counted(visits, 9), sorted_by_torch(visits, 9), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("softcap", [None, 5.0])
+def test_sliced_cross_entropy_is_that_of_the_cpu(softcap: float | None) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, weight = (torch.randn(n, 16, generator=generator) for n in (20, 300))
+    targets, found = torch.randint(300, (20,), generator=generator), []
+    for device in ("cpu", GPU):
+        leaves = [tensor.detach().to(device).requires_grad_() for tensor in (x, weight)]
+        loss = sliced_cross_entropy(*leaves, targets.to(device), softcap, 7 * 300)
+        found.append([tensor.cpu() for tensor in (loss.detach(), *torch.autograd.grad(loss, leaves))])
+    torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", SPECS)

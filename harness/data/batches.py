@@ -7,15 +7,17 @@ elsewhere each time, are left over. Step i takes the next sequences_per_step win
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-BLOCK_STEPS, BLOCK_TOKENS = 32, 2**15
+BLOCK_STEPS, BLOCK_TOKENS, BLOCK_TOKENS_OF_GPU = 32, 2**15, 2**22
 """Steps whose batches are drawn at once, fewer where they have more tokens than that. One at a time costs a small step
 3 %: the code that draws has left the caches by then (192 us, and 34 where nothing comes between; docs/performance.md).
+A GPU has no such caches, and every draw waits for all that it still has to do.
 """
 
 
@@ -58,11 +60,12 @@ class Stream:
     def __init__(self, tokens: np.ndarray, seq_len: int, device: torch.device | str = "cpu") -> None:
         around = np.concatenate([tokens, tokens[:seq_len]])  # the last window goes on at the beginning
         self._tokens = torch.from_numpy(around.astype(np.int32)).to(device)
+        self.device = self._tokens.device
         self._within = torch.arange(seq_len + 1, device=device)
 
     def windows(self, starts: np.ndarray) -> tuple[Tensor, Tensor]:
         """Inputs and targets, int64 (..., T) each for starts (...); targets are the inputs one token later."""
-        first = torch.from_numpy(starts).to(self._tokens.device)  # only this crosses to the device
+        first = torch.from_numpy(starts).to(self.device)  # only this crosses to the device
         windows = self._tokens[first[..., None] + self._within].long()  # (..., T + 1)
         return windows[..., :-1].contiguous(), windows[..., 1:].contiguous()
 
@@ -80,16 +83,33 @@ class Batches:
     ) -> None:
         self.order = Order(len(tokens), seq_len, sequences_per_step, seed)
         self.stream = Stream(tokens, seq_len, device)
-        self.steps_per_block = max(1, min(BLOCK_STEPS, BLOCK_TOKENS // (sequences_per_step * seq_len)))
-        self._block = lru_cache(maxsize=1)(partial(_block, self.order, self.stream, self.steps_per_block))
+        self._blocks = Blocks([self.order], self.stream)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of a step, int64 (B, T) each."""
-        block, place = divmod(step, self.steps_per_block)
+        inputs, targets = self._blocks.batch(step)
+        return inputs[0], targets[0]
+
+
+class Blocks:
+    """The batches of several orders of one stream, drawn many steps at a time."""
+
+    def __init__(self, orders: Sequence[Order], stream: Stream) -> None:
+        tokens_per_step = len(orders) * orders[0].sequences_per_step * orders[0].seq_len
+        most = BLOCK_TOKENS_OF_GPU if stream.device.type == "cuda" else BLOCK_TOKENS
+        self.steps = max(1, min(BLOCK_STEPS, most // tokens_per_step))
+        # of a method it would be a cycle, and keep what the run held until the collector comes by
+        self._block = lru_cache(maxsize=1)(partial(_block, orders, stream, self.steps))
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of a step, int64 (orders, B, T) each."""
+        block, place = divmod(step, self.steps)
         inputs, targets = self._block(block)
         return inputs[place], targets[place]
 
 
-def _block(order: Order, stream: Stream, steps: int, block: int) -> tuple[Tensor, Tensor]:
-    """Inputs and targets (steps, B, T) of that many steps."""
-    return stream.windows(np.stack([order.starts(step) for step in range(block * steps, (block + 1) * steps)]))
+def _block(orders: Sequence[Order], stream: Stream, steps: int, block: int) -> tuple[Tensor, Tensor]:
+    """Inputs and targets (steps, orders, B, T) of that many steps."""
+    first = block * steps
+    starts = [[order.starts(step) for order in orders] for step in range(first, first + steps)]
+    return stream.windows(np.array(starts))

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.data.batches import Order, Stream
+from harness.data.batches import Blocks, Order, Stream
 
 
 class StackedBatches:
@@ -22,9 +22,9 @@ class StackedBatches:
         seeds: Sequence[int],
         device: torch.device | str = "cpu",
     ) -> None:
-        self.orders = [Order(len(tokens), seq_len, sequences_per_step, seed) for seed in seeds]
-        self.stream = Stream(tokens, seq_len, device)
+        orders = [Order(len(tokens), seq_len, sequences_per_step, seed) for seed in seeds]
+        self._blocks = Blocks(orders, Stream(tokens, seq_len, device))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """Inputs and targets of a step, int64 (runs, B, T) each."""
-        return self.stream.windows(np.stack([order.starts(step) for order in self.orders]))
+        return self._blocks.batch(step)

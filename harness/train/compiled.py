@@ -32,7 +32,8 @@ from harness.spec.spec import Spec
 from harness.train.eager import EagerStep
 from harness.train.flat import FlatState, Layout
 from harness.train.optimizer import make_optimizer
-from harness.train.schedule import learning_rate
+from harness.train.replayed import replayed
+from harness.train.schedule import StepScalars
 from variants.errors import UserError
 
 ADAM_EPS = 1e-8
@@ -70,31 +71,25 @@ class CompiledStep:
         num_steps: int,
         batch: tuple[Tensor, Tensor],
     ) -> None:
-        self.optimizer, self.recipe, self.num_steps, self.model = optimizer, recipe, num_steps, model
+        self.optimizer, self.model = optimizer, model
         self.state = FlatState.adopt(model, optimizer)
         weights = self.state.weights
-        for tensor in (weights, self.state.first, self.state.second, *model.buffers()):
-            torch._dynamo.mark_static_address(tensor, guard=False)  # a CUDA graph may write to it where it is
-        self.function = compiled_function(model.spec, recipe, batch[0].shape, weights.dtype, weights.device)
-        self.buffers = list(model.buffers())
+        self.buffers, self.scalars = list(model.buffers()), StepScalars(recipe, num_steps, weights)
+        function = compiled_function(model.spec, recipe, batch[0].shape, weights.dtype, weights.device)
+        self.function = replayed(function, self._arguments(batch, 0))
         self.changing = list(model.having("after_step"))
         self.numbers = plain_numbers(model)
 
     @torch.no_grad()
     def __call__(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
         """Returns the loss in nats per token before the step."""
-        s = self.state
-        scalars = torch.tensor(self._scalars(step), dtype=s.weights.dtype, device=s.weights.device)
-        loss, self.norm = self.function(s.weights, s.first, s.second, self.buffers, *batch, scalars)
+        loss, self.norm = self.function(*self._arguments(batch, step))
         for module in self.changing:
             cast("Any", module).after_step()
         return loss
 
-    def _scalars(self, step: int) -> tuple[float, float, float]:
-        """Learning rate, and AdamW's two corrections for moments that began at zero."""
-        beta1, beta2 = self.recipe.beta1, self.recipe.beta2
-        rate = learning_rate(self.recipe, step, self.num_steps)
-        return rate, 1 - beta1 ** (step + 1), math.sqrt(1 - beta2 ** (step + 1))
+    def _arguments(self, batch: tuple[Tensor, Tensor], step: int) -> tuple[Any, ...]:
+        return (self.state.weights, self.state.first, self.state.second, self.buffers, *batch, self.scalars(step))
 
     def settle(self, steps_done: int) -> None:
         """Before a checkpoint: write the number of steps where AdamW keeps it, and see that the graph still holds."""
@@ -119,9 +114,9 @@ def compiled_function(
 
 
 def compile_graph(graph: fx.GraphModule, device: torch.device) -> StepFunction:
-    """Compiled at its first call; on a GPU replayed as a CUDA graph, which the next replay writes over."""
-    how: dict[str, Any] = {"mode": "reduce-overhead"} if device.type == "cuda" else {"options": CPU_OPTIONS}
-    return cast("StepFunction", torch.compile(graph, fullgraph=True, dynamic=False, **how))  # pyright: ignore
+    """Compiled at its first call."""
+    options = CPU_OPTIONS if device.type == "cpu" else None
+    return cast("StepFunction", torch.compile(graph, fullgraph=True, dynamic=False, options=options))  # pyright: ignore
 
 
 def cannot_compile(device: torch.device) -> str | None:

@@ -18,8 +18,9 @@ from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
 from harness.train.compiled import ADAM_EPS, Losses, StepFunction, compile_graph
 from harness.train.flat import FlatState, Layout
-from harness.train.precision import tolerance_of
-from harness.train.schedule import learning_rate
+from harness.train.precision import BF16_TOLERANCE, tolerance_of
+from harness.train.replayed import replayed
+from harness.train.schedule import StepScalars
 from harness.train.stack import (
     clip_factors,
     losses_of,
@@ -33,6 +34,10 @@ from variants.errors import UserError
 
 State = tuple[Tensor, Tensor, Tensor]
 """Weights, first moments and second moments, (rows, size) each."""
+
+OWN_CHANGES = 2.0
+"""Times what rounding the weights to bf16 changes of a step in bf16. A dense model's compiled step is within the
+tolerance; a mixture's changed the largest gradient by 2 to 8 %, and rounding its weights by 6 to 10 % (measured)."""
 
 
 class CompiledStack:
@@ -52,55 +57,60 @@ class CompiledStack:
         batch: tuple[Tensor, Tensor],
         compiler: Callable[[fx.GraphModule, torch.device], StepFunction] | None = None,
     ) -> None:
-        self.runs, self.recipe, self.num_steps = optimizers, recipe, num_steps
-        self.rows = row_numbers(len(models), rows)
+        self.runs, self.rows = optimizers, row_numbers(len(models), rows)
         self.tolerance = tolerance_of(models[0])
         losses = losses_of(models[0])
         self.state, layout = stacked_state(models, optimizers, self.rows)
         self.buffers = stacked_buffers(models, self.rows)
-        for tensor in (*self.state, *self.buffers.values()):
-            torch._dynamo.mark_static_address(tensor)  # a CUDA graph may write to it where it is
+        self.scalars = StepScalars(recipe, num_steps, self.state[0])
+        self.repeated = torch.tensor(self.rows, device=self.state[0].device)
+        arguments = self._arguments(batch, 0)
         with quiet_vmap():
-            graph = recorded(losses, layout, recipe, self._arguments(batch, 0))
-        self.function = (compiler or compile_graph)(graph, self.state[0].device)
-        self._compare_with(graph, batch)
+            graph = recorded(losses, layout, recipe, arguments)
+        self.function = replayed((compiler or compile_graph)(graph, self.state[0].device), arguments)
+        self._compare_with(graph, arguments)
 
     @torch.no_grad()
-    def _compare_with(self, graph: fx.GraphModule, batch: tuple[Tensor, Tensor]) -> None:
+    def _compare_with(self, graph: fx.GraphModule, arguments: tuple[Any, ...]) -> None:
         """One step compiled and one by the graph itself; then everything is again as it was.
 
         Raises:
-            UserError: loss or first moments (the clipped gradient, scaled) differ by more than rounding.
+            UserError: they differ by more than the tolerance and, in bf16, by more than the graph's own step changes
+                when its weights are rounded to bf16, which sends some of a mixture's tokens elsewhere.
         """
+        expected = self._tried(graph, arguments)
+        off = _distance(self._tried(self.function, arguments), expected)
+        allowed = (self.tolerance, self.tolerance)
+        if max(off) > self.tolerance >= BF16_TOLERANCE:
+            rounded = self.state[0].bfloat16().to(self.state[0].dtype)
+            own = _distance(self._tried(graph, (rounded, *arguments[1:])), expected)
+            allowed = tuple(max(self.tolerance, OWN_CHANGES * change) for change in own)
+        if not all(one <= limit for one, limit in zip(off, allowed, strict=True)):
+            raise UserError(
+                f"the compiled stack differs from its graph by {off[0]:.1e} of the loss and {off[1]:.1e} of the "
+                f"gradient, more than {allowed[0]:.0e} and {allowed[1]:.0e}; use --compile off"
+            )
+
+    def _tried(self, function: StepFunction, arguments: tuple[Any, ...]) -> tuple[Tensor, Tensor]:
+        """Losses and first moments (the clipped gradient, scaled) of a step, which is then undone."""
         changed = (*self.state, *self.buffers.values())
         before = [tensor.clone() for tensor in changed]
-        loss = self.function(*self._arguments(batch, 0))[0].clone()
-        moment = self.state[1].clone()
-        _copy(before, changed)
-        expected, _ = graph(*self._arguments(batch, 0))
-        off_loss = ((loss - expected).abs() / expected.abs()).max().item()
-        off_moment = ((moment - self.state[1]).abs().max() / self.state[1].abs().max()).item()
-        _copy(before, changed)
-        if not max(off_loss, off_moment) <= self.tolerance:
-            raise UserError(
-                f"the compiled stack differs from its graph by {off_loss:.1e} of the loss and {off_moment:.1e} of the "
-                f"gradient, more than {self.tolerance:.0e}; use --compile off"
-            )
+        loss, moment = function(*arguments)[0].clone(), self.state[1].clone()
+        for tensor, values in zip(changed, before, strict=True):
+            tensor.copy_(values)
+        return loss, moment
 
     @torch.no_grad()
     def __call__(self, batch: tuple[Tensor, Tensor], step: int) -> Tensor:
-        runs, found = len(self.runs), self.function(*self._arguments(batch, step))
-        loss, self.norms = (of_rows[:runs].clone() for of_rows in found)  # a replay writes over them
-        return loss
+        loss, norms = self.function(*self._arguments(batch, step))
+        self.norms = norms[: len(self.runs)]
+        return loss[: len(self.runs)]
 
     def _arguments(self, batch: tuple[Tensor, Tensor], step: int) -> tuple[Any, ...]:
-        beta1, beta2 = self.recipe.beta1, self.recipe.beta2
-        rate = learning_rate(self.recipe, step, self.num_steps)
-        scalars = (rate, 1 - beta1 ** (step + 1), math.sqrt(1 - beta2 ** (step + 1)))
-        weights = self.state[0]
-        known = torch.tensor(scalars, dtype=weights.dtype, device=weights.device)
-        tokens, targets = batch if len(self.rows) == len(self.runs) else (batch[0][self.rows], batch[1][self.rows])
-        return (*self.state, self.buffers, tokens, targets, known)
+        tokens, targets = batch
+        if len(self.rows) > len(self.runs):
+            tokens, targets = tokens[self.repeated], targets[self.repeated]
+        return (*self.state, self.buffers, tokens, targets, self.scalars(step))
 
     def settle(self, steps_done: int) -> None:
         for run in self.runs:
@@ -108,9 +118,11 @@ class CompiledStack:
                 entry["step"].fill_(steps_done)
 
 
-def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
-    for source, target in zip(sources, targets, strict=True):
-        target.copy_(source)
+def _distance(one: tuple[Tensor, Tensor], other: tuple[Tensor, Tensor]) -> tuple[float, float]:
+    """Of the losses, as a share of each, and of the moments, as a share of the largest."""
+    (loss, moment), (expected, expected_moment) = one, other
+    off_loss = ((loss - expected).abs() / expected.abs()).max().item()
+    return off_loss, ((moment - expected_moment).abs().max() / expected_moment.abs().max()).item()
 
 
 def stacked_state(
@@ -182,8 +194,8 @@ def adamw(layout: Layout, recipe: Recipe, state: State, grads: Sequence[Tensor],
     m = first + (gradient - first) * (1 - recipe.beta1)
     v = second * recipe.beta2 + gradient * gradient * (1 - recipe.beta2)
     update = rate / correction1 * m / (v.sqrt() / correction2 + ADAM_EPS)
-    decayed, rest = weights[:, : layout.num_decayed], weights[:, layout.num_decayed :]
-    weights.copy_(torch.cat((decayed - rate * recipe.weight_decay * decayed, rest), dim=1) - update)
+    decays = torch.arange(layout.size, device=weights.device) < layout.num_decayed
+    weights.copy_(weights * torch.where(decays, 1 - rate * recipe.weight_decay, 1.0) - update)
     first.copy_(m)
     second.copy_(v)
     return norms

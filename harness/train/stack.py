@@ -71,6 +71,7 @@ class Stack:
         self.losses = losses_of(models[0])
         self.numbers = plain_numbers(self.losses)
         self.rows = row_numbers(len(models), rows)
+        self.repeated = torch.tensor(self.rows, device=next(models[0].parameters()).device)
         self.named = [dict(model.named_parameters()) for model in models]
         self.leaves = {
             name: stacked_views([n[name] for n in self.named], self.rows).requires_grad_() for name in self.named[0]
@@ -95,7 +96,7 @@ class Stack:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.recipe, step, self.num_steps)
         if len(self.rows) > len(self.models):
-            batch = (batch[0][self.rows], batch[1][self.rows])
+            batch = (batch[0][self.repeated], batch[1][self.repeated])
         losses, total = stacked_losses(self.losses, self.leaves, self.buffers, batch)
         total.sum().backward()
         self.norms = self._clip()[: len(self.models)]

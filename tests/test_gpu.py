@@ -28,7 +28,6 @@ from harness.train.stacked import train_stack
 from harness.train.trainer import StepKind, Training, train
 from tests.benchmarks.contender import text
 from variants import registry
-from variants.ffn._experts import counted, sorted_by_torch
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
@@ -190,21 +189,15 @@ def test_a_graph_of_a_mixture_trains_like_its_steps() -> None:
     torch.testing.assert_close(losses[1], losses[0], rtol=3e-2, atol=0)
 
 
-def test_counted_visits_are_sorted_visits() -> None:
-    visits = torch.randint(9, (1000,), device=GPU)
-    for one, other in zip(counted(visits, 9), sorted_by_torch(visits, 9), strict=True):
-        assert torch.equal(one, other)
-
-
 @pytest.mark.parametrize("softcap", [None, 5.0])
 def test_sliced_cross_entropy_is_that_of_the_cpu(softcap: float | None) -> None:
     generator = torch.Generator().manual_seed(0)
     x, weight = (torch.randn(n, 16, generator=generator) for n in (20, 300))
     targets, found = torch.randint(300, (20,), generator=generator), []
     for device in ("cpu", GPU):
-        leaves = [tensor.detach().to(device).requires_grad_() for tensor in (x, weight)]
-        loss = sliced_cross_entropy(*leaves, targets.to(device), softcap, 7 * 300)
-        found.append([tensor.cpu() for tensor in (loss.detach(), *torch.autograd.grad(loss, leaves))])
+        here, matrix = (tensor.detach().to(device).requires_grad_() for tensor in (x, weight))
+        loss = sliced_cross_entropy(here, matrix, targets.to(device), softcap, 7 * 300)
+        found.append([tensor.cpu() for tensor in (loss.detach(), *torch.autograd.grad(loss, (here, matrix)))])
     torch.testing.assert_close(found[1], found[0], rtol=1e-4, atol=1e-6)
 
 

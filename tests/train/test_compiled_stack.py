@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from torch import Tensor, fx
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Choice, Spec
+from harness.train import compiled_stack
 from harness.train import stacked as stacked_module
 from harness.train.compiled_stack import CompiledStack
 from harness.train.optimizer import make_optimizer
@@ -20,6 +23,7 @@ from harness.train.stack import Stack, quiet_vmap
 from harness.train.stacked import train_stack
 from harness.train.trainer import Training
 from variants.errors import UserError
+from variants.ffn._experts import Experts
 
 SPEC = Spec(n_layers=1, d_model=16, n_heads=2, d_ff=32, seq_len=8, vocab_size=32)
 MODERN = SPEC.replace(norm=Choice("rms"), position=Choice("rope"), activation=Choice("swiglu"), tied_head=False)
@@ -83,3 +87,33 @@ def test_a_wrong_compilation_is_not_used(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="differs from its graph"):
         train(tmp_path, SPEC, make_step=partial(as_one_graph, compiler=wrong))
+
+
+def test_a_step_in_bf16_may_differ_as_rounding_its_weights_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rounding sends some tokens of a mixture elsewhere; what differs by more than that is wrong."""
+    monkeypatch.setattr(Experts, "can_group", lambda self, tokens: True)  # no length of a slice is read
+    spec = SPEC.replace(n_layers=2, seq_len=32, ffn=Choice("moe"))
+    text = torch.randint(32, (1, 64, 33), generator=torch.Generator().manual_seed(0))
+
+    def rounded(graph: fx.GraphModule, device: torch.device, wrong: float = 1.0) -> Callable[..., Any]:
+        def step(weights: Tensor, first: Tensor, *rest: Any) -> Any:
+            moved = weights * (1 + 2**-9 * torch.sin(torch.arange(weights.numel())))
+            found = graph(moved, first, *rest)
+            first *= wrong
+            return found
+
+        return step
+
+    def made(compiler: Callable[..., Any]) -> CompiledStack:
+        models = [make_model(spec, 0, "bf16").train()]
+        batch = (text[..., :-1], text[..., 1:])
+        return CompiledStack(models, [make_optimizer(models[0], RECIPE)], RECIPE, STEPS, 1, batch, compiler)
+
+    monkeypatch.setattr(compiled_stack, "OWN_CHANGES", 0.0)
+    with pytest.raises(UserError, match="differs from its graph"):
+        made(rounded)
+    monkeypatch.undo()
+    monkeypatch.setattr(Experts, "can_group", lambda self, tokens: True)
+    made(rounded)
+    with pytest.raises(UserError, match="differs from its graph"):
+        made(partial(rounded, wrong=1.5))

@@ -19,7 +19,7 @@ from harness.plan.ledger import count
 from harness.spec.spec import Choice, Spec
 from variants import registry
 from variants.errors import UserError
-from variants.ffn._experts import Experts
+from variants.ffn._experts import Experts, counted, sorted_by_torch
 from variants.slots import Shape
 
 SHAPE = Shape(d_model=12, n_layers=2, n_heads=2, d_head=6, d_ff=10, seq_len=8, vocab_size=9, bias=True)
@@ -78,6 +78,13 @@ def test_dispatch_is_the_sum_over_visits(n: int, num_experts: int, top_k: int, g
         probe = torch.randn(n, 12, generator=generator, dtype=torch.float64)
         mine, theirs = (torch.autograd.grad((o * probe).sum(), over, materialize_grads=True) for o in (y, expected))
         torch.testing.assert_close(mine, theirs, rtol=1e-9, atol=1e-9)
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=40))
+def test_counted_visits_are_sorted_visits(visits: list[int]) -> None:
+    """The way of a GPU gives the order of the way of a CPU, empty experts and all."""
+    for one, other in zip(counted(torch.tensor(visits), 6), sorted_by_torch(torch.tensor(visits), 6), strict=True):
+        assert torch.equal(one, other)
 
 
 @settings(deadline=None, max_examples=30)

@@ -181,13 +181,6 @@ def inverse(order: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
     return torch.empty_like(order)[None].scatter_(1, order[None], places[None])[0]
 
 
-def sum_of_visits(rows: Float[Tensor, "visits d_model"], places: Int[Tensor, "tokens top_k"]) -> Tensor:
-    """tokens[n] = sum_j rows[places[n, j]], in the order of j; without a copy of the visits where a kernel can."""
-    if rows.is_cuda:  # which a compiled step takes together with what comes before and after
-        return rows[places].sum(dim=1)
-    return F.embedding_bag(places, rows, mode="sum")
-
-
 def _reordered(weights: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
     """(visits, 1): the weights of the visits as `order` has them."""
     return cast("Tensor", _Reordered.apply(weights.flatten(), order, inverse))[:, None]
@@ -221,7 +214,7 @@ class _ToVisits(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
         (places,) = ctx.saved_tensors
-        return sum_of_visits(grads[0], places), None, None
+        return F.embedding_bag(places, grads[0], mode="sum"), None, None
 
 
 class _FromVisits(torch.autograd.Function):
@@ -230,7 +223,7 @@ class _FromVisits(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, visitor: Tensor, places: Tensor) -> Tensor:
         ctx.save_for_backward(visitor)
-        return sum_of_visits(rows, places)
+        return F.embedding_bag(places, rows, mode="sum")
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:

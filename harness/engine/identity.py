@@ -35,6 +35,7 @@ NUMERIC_FILES = (
     "harness/train/eager.py",
     "harness/train/flat.py",
     "harness/train/optimizer.py",
+    "harness/train/replayed.py",
     "harness/train/schedule.py",
     "harness/train/trainer.py",
     "harness/score/moe_health.py",

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any, cast
 
@@ -32,7 +32,7 @@ from harness.spec.spec import Spec
 from harness.train.eager import EagerStep
 from harness.train.flat import FlatState, Layout
 from harness.train.optimizer import make_optimizer
-from harness.train.replayed import replayed
+from harness.train.replayed import StepFunction, replayed
 from harness.train.schedule import StepScalars
 from variants.errors import UserError
 
@@ -49,10 +49,6 @@ Rounding in fp32 gives 1e-7 to 1e-5 (measured over the variants); a wrong formul
 CPU_OPTIONS = {"cpp_wrapper": True, "compile_threads": 1}
 """A hundred kernels called from C++ and not from Python: 10 % of the step at 2 x 48 (measured). One thread, as a
 worker has: no pool of compilers outlives it."""
-
-StepFunction = Callable[..., tuple[Tensor, Tensor]]
-"""(weights, first, second, buffers, tokens, targets, scalars) -> loss, and the gradient's norm before clipping; all but
-the last three arguments are changed in place."""
 
 
 class CompiledStep:

@@ -16,10 +16,10 @@ from torch import Tensor, fx
 
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
-from harness.train.compiled import ADAM_EPS, Losses, StepFunction, compile_graph
+from harness.train.compiled import ADAM_EPS, Losses, compile_graph
 from harness.train.flat import FlatState, Layout
 from harness.train.precision import BF16_TOLERANCE, tolerance_of
-from harness.train.replayed import replayed
+from harness.train.replayed import StepFunction, replayed
 from harness.train.schedule import StepScalars
 from harness.train.stack import (
     clip_factors,

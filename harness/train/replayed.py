@@ -9,25 +9,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+StepFunction = Callable[..., tuple[Tensor, Tensor]]
+"""(weights, first, second, buffers, tokens, targets, scalars) -> loss, and the gradient's norm before clipping; all but
+the last three arguments are changed in place."""
+
 NUM_GIVEN = 3
-"""Arguments at the end that differ from step to step: tokens, targets and scalars."""
-
-Function = Callable[..., tuple[Tensor, ...]]
+"""Arguments of a step that are others at every step; the rest stay where they are."""
 
 
-def replayed(function: Function, arguments: tuple[Any, ...]) -> Function:
-    """`function` as it is called with these arguments: on a GPU as a graph, elsewhere itself."""
+def replayed(function: StepFunction, arguments: tuple[Any, ...]) -> StepFunction:
+    """`function` for calls with these arguments and others in the last places: on a GPU a graph, elsewhere itself."""
     return Replayed(function, arguments) if arguments[0].is_cuda else function
 
 
 class Replayed:
-    """`function` at the addresses of its first arguments, which it changes in place; the last three are copied in.
+    """A graph of `function` at the addresses of its first arguments, to which the last ones are copied.
 
-    torch.compile's own graphs give the same kernels, and 0.7 ms of Python around them at each call (H100's host).
+    torch.compile can make such graphs too, and spends 0.6 ms of Python on each call (two layers of 256 on an H100's
+    host, 1.39 ms a step against 0.79).
     """
 
     @torch.no_grad()
-    def __init__(self, function: Function, arguments: tuple[Any, ...]) -> None:
+    def __init__(self, function: StepFunction, arguments: tuple[Any, ...]) -> None:
         self.fixed, self.given = arguments[:-NUM_GIVEN], [given.clone() for given in arguments[-NUM_GIVEN:]]
         warm_up = torch.cuda.Stream()
         warm_up.wait_stream(torch.cuda.current_stream())
@@ -38,8 +41,9 @@ class Replayed:
         with torch.cuda.graph(self.graph, capture_error_mode="thread_local"):
             self.found = function(*self.fixed, *self.given)
 
-    def __call__(self, *arguments: Any) -> tuple[Tensor, ...]:
+    def __call__(self, *arguments: Any) -> tuple[Tensor, Tensor]:
         for mine, given in zip(self.given, arguments[-NUM_GIVEN:], strict=True):
             mine.copy_(given)
         self.graph.replay()
-        return tuple(found.clone() for found in self.found)  # the next replay writes over them
+        loss, norm = self.found
+        return loss.clone(), norm.clone()  # the next replay writes over them

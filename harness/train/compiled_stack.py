@@ -1,8 +1,7 @@
 """A step of a stack as one graph: forward, backward, clipping and AdamW of all its runs.
 
-As harness/train/compiled.py does for one run, with every vector (rows, size) and the forward mapped over the rows. On a
-GPU torch.compile replays it as a CUDA graph, so that a small model does not wait for a hundred launches a step. A stack
-of one row is the compiled step of a run in bf16.
+As harness/train/compiled.py does for one run, with every vector (rows, size) and the forward mapped over the rows. A
+stack of one row is the compiled step of a run in bf16.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ table as CSV and LaTeX into tables/. Of a claims ledger it reads the evidence an
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,12 +28,13 @@ from harness.analyse.text import count
 from harness.records.evidence import is_ledger
 from harness.records.ladder import RUNGS, is_ladder, read_ladder
 from harness.records.store import StoreError
+from harness.records.study import collector_off
 from harness.reporting.claims import rebuild_claims
 from harness.reporting.compared import compare_folders
 from harness.reporting.files import inside
 from harness.reporting.index import STORE, is_report, report_folders, write_index
 from harness.reporting.ladder import write_ladder_report
-from harness.reporting.material import read_material
+from harness.reporting.material import Material, read_material
 from harness.reporting.write import write_report
 from variants.errors import UserError
 
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if folder.is_dir() and not is_report(folder) and (found := list(report_folders(folder))):
             print(f"{count(len(found), 'report')}: {write_index(folder, found)}")
             return 0
-        material = read_material(folder, args.store or folder.resolve().parent / STORE)
+        material = _material(folder, args.store)
         report = write_report(folder, material)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -85,12 +87,24 @@ def _ladder(folder: Path, store: Path | None) -> int:
     ladder, rungs = read_ladder(folder)
     for rung in rungs:
         place = inside(folder, RUNGS, rung.study.name)
-        write_report(place, read_material(place, store or folder.resolve().parent / STORE))
+        write_report(place, _material(place, store or folder.resolve().parent / STORE))
     report = write_ladder_report(folder, ladder, rungs)
     for found in climbs(rungs):
         print("\n  ".join(sentences(found)))
     print(f"report: {report}")
     return 0
+
+
+def _material(folder: Path, store: Path | None) -> Material:
+    """Left alone, once it is there, by searches for cycles: it has none, and they took a tenth of a large report.
+
+    Args:
+        store: that beside the folder where it is not given.
+    """
+    with collector_off():
+        material = read_material(folder, store or folder.resolve().parent / STORE)
+    gc.freeze()
+    return material
 
 
 class _Parser(argparse.ArgumentParser):

@@ -160,7 +160,7 @@ def _read_runs(folder: Path) -> list[StudyRun]:
 def _read_lines(path: Path) -> list[dict[str, Any]]:
     """The sealed lines of a file, packed (records.compact): never more than one of them as text or as Python lists."""
     compact = Compactor()
-    with _reading(path), path.open("rb") as file, _collector_off():
+    with _reading(path), path.open("rb") as file, collector_off():
         bodies = [compact(unseal(line, f"line {i} of {path}")) for i, line in enumerate(file, start=1)]
     for i, body in enumerate(bodies, start=1):
         line, total = body.get("line"), body.get("lines")
@@ -173,7 +173,7 @@ def _read_lines(path: Path) -> list[dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _collector_off() -> Iterator[None]:
+def collector_off() -> Iterator[None]:
     """No search for cycles, of which JSON has none: a tenth of the time, since it visits what was read before."""
     was_on = gc.isenabled()
     gc.disable()

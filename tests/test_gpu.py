@@ -133,6 +133,7 @@ def test_grouped_experts_are_the_experts_one_by_one(bias: bool) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("name", ["baseline", "modern", "mixffn"])
 def test_a_stack_trains_like_runs_apart(name: str, precision: Precision) -> None:
+    """`compare_with_apart` raises where losses, gradients or buffers differ."""
     with quiet_vmap():
         compare_with_apart(SPECS[name], RECIPE, GPU, precision)
 

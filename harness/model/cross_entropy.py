@@ -75,7 +75,7 @@ def _of_slice(
     logits: Float[Tensor, "rows vocab"], targets: Int[Tensor, "rows"]
 ) -> tuple[Float[Tensor, ""], Float[Tensor, "rows vocab"]]:
     """Sum of -log softmax(logits)[target], and its gradient softmax(logits) - 1[target]."""
-    if logits.is_cuda:  # elementwise, which a compiled step takes in two passes over bf16 logits, none of them written
+    if logits.is_cuda:  # one kernel of a compiled step, where an index would be one more, and sorts to be deterministic
         spread = logits.logsumexp(dim=-1, keepdim=True)
         hit = torch.arange(logits.shape[1], device=logits.device) == targets[:, None]
         p = (logits - spread).exp()

@@ -43,8 +43,8 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        square = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_()
-        scale = square.mul_(1 / x.shape[-1]).add_(eps).rsqrt_()
+        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+        scale = torch.addcmul(x.new_full((), eps), norm, norm, value=1 / x.shape[-1]).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
         return (x * scale).mul_(weight)
 
@@ -56,5 +56,5 @@ class _RMSNorm(torch.autograd.Function):
         dx, dweight, _ = torch.ops.aten.native_layer_norm_backward(
             grads[0], x, [size], torch.zeros_like(scale), scale, weight, None, [True, True, False]
         )
-        centred = torch.matmul(grads[0], weight / size)[..., None].mul_(scale)
-        return dx.add_(centred), dweight, None
+        centred = torch.matmul(grads[0], weight)[..., None].mul_(scale)
+        return dx.add_(centred, alpha=1 / size), dweight, None

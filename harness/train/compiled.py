@@ -29,18 +29,13 @@ from torch.func import functional_call
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
 from harness.spec.spec import Spec
+from harness.train.adamw import adamw
 from harness.train.eager import EagerStep
 from harness.train.flat import FlatState, Layout
 from harness.train.optimizer import make_optimizer
 from harness.train.replayed import StepFunction, replayed
 from harness.train.schedule import StepScalars
 from variants.errors import UserError
-
-ADAM_EPS = 1e-8
-"""torch's default, which the eager step uses."""
-
-CLIP_EPS = 1e-6
-"""What `clip_grad_norm_` adds to the norm."""
 
 TOLERANCE = 1e-4
 """Largest difference from the eager step: of the loss, as a share of it, and of a moment, as a share of the largest.
@@ -204,31 +199,11 @@ def _step_of(losses: Losses, layout: Layout, buffer_names: list[str], recipe: Re
         known = {**parameters, **dict(zip(buffer_names, buffers, strict=True))}
         loss, total = functional_call(losses, known, (tokens, targets))
         grads = torch.autograd.grad(total, list(parameters.values()), allow_unused=True, materialize_grads=True)
-        return loss.detach(), adamw(layout, recipe, (weights, first, second), grads, scalars)
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads]))
+        adamw(layout, recipe, (weights, first, second), grads, norm, scalars)
+        return loss.detach(), norm
 
     return step
-
-
-@torch.no_grad()
-def adamw(
-    layout: Layout, recipe: Recipe, state: tuple[Tensor, Tensor, Tensor], grads: tuple[Tensor, ...], scalars: Tensor
-) -> Tensor:
-    """Clip by the global norm, then one step of AdamW in place, operation by operation as torch's fused kernel.
-
-    Returns the norm before clipping.
-    """
-    weights, first, second = state
-    rate, correction1, correction2 = scalars.unbind()
-    norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads]))
-    gradient = layout.join(grads) * (recipe.clip / (norm + CLIP_EPS)).clamp(max=1.0)
-    m = first + (gradient - first) * (1 - recipe.beta1)
-    v = second * recipe.beta2 + gradient * gradient * (1 - recipe.beta2)
-    update = rate / correction1 * m / (v.sqrt() / correction2 + ADAM_EPS)
-    decayed, rest = weights[: layout.num_decayed], weights[layout.num_decayed :]
-    weights.copy_(torch.cat((decayed - rate * recipe.weight_decay * decayed, rest)) - update)
-    first.copy_(m)
-    second.copy_(v)
-    return norm
 
 
 def example(

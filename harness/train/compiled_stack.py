@@ -6,7 +6,6 @@ stack of one row is the compiled step of a run in bf16.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,13 +14,13 @@ from torch import Tensor, fx
 
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
-from harness.train.compiled import ADAM_EPS, Losses, compile_graph
+from harness.train.adamw import State, adamw
+from harness.train.compiled import Losses, compile_graph
 from harness.train.flat import FlatState, Layout
 from harness.train.precision import BF16_TOLERANCE, tolerance_of
 from harness.train.replayed import StepFunction, replayed
 from harness.train.schedule import StepScalars
 from harness.train.stack import (
-    clip_factors,
     losses_of,
     quiet_vmap,
     row_norms,
@@ -30,9 +29,6 @@ from harness.train.stack import (
     stacked_losses,
 )
 from variants.errors import UserError
-
-State = tuple[Tensor, Tensor, Tensor]
-"""Weights, first moments and second moments, (rows, size) each."""
 
 OWN_CHANGES = 2.0
 """Times what rounding the weights to bf16 changes of a step in bf16. A dense model's compiled step is within the
@@ -156,45 +152,12 @@ def recorded(losses: Losses, layout: Layout, recipe: Recipe, arguments: tuple[An
         targets: Tensor,
         scalars: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        slices = stacked_slices(layout, weights)
+        slices = layout.slices(weights)
         parameters = {name: w.detach().requires_grad_() for name, w in slices.items()}
         loss, total = stacked_losses(losses, parameters, buffers, (tokens, targets))
         grads = torch.autograd.grad(total.sum(), list(parameters.values()), allow_unused=True, materialize_grads=True)
-        return loss.detach(), adamw(layout, recipe, (weights, first, second), grads, scalars)
+        norms = row_norms(grads)
+        adamw(layout, recipe, (weights, first, second), grads, norms, scalars)
+        return loss.detach(), norms
 
     return make_fx(step, tracing_mode="fake")(*arguments)
-
-
-def stacked_slices(layout: Layout, vectors: Tensor) -> dict[str, Tensor]:
-    """Views (rows, ...) by the parameters' names, of (rows, size)."""
-    return {
-        name: vectors[:, start : start + math.prod(shape)].view(len(vectors), *shape)
-        for name, start, shape in zip(layout.names, layout.starts, layout.shapes, strict=True)
-    }
-
-
-def joined(layout: Layout, tensors: Sequence[Tensor]) -> Tensor:
-    """(rows, size) of tensors (rows, ...) in the order of `layout.names`, with zeros in the gaps."""
-    pieces = []
-    for tensor, start, end in zip(tensors, layout.starts, (*layout.starts[1:], layout.size), strict=True):
-        pieces.append(tensor.reshape(len(tensor), -1))
-        if gap := end - start - pieces[-1].shape[1]:
-            pieces.append(tensor.new_zeros(len(tensor), gap))
-    return torch.cat(pieces, dim=1)
-
-
-@torch.no_grad()
-def adamw(layout: Layout, recipe: Recipe, state: State, grads: Sequence[Tensor], scalars: Tensor) -> Tensor:
-    """`adamw` of harness/train/compiled.py for every row, each clipped by its own norm; returns the norms (rows,)."""
-    weights, first, second = state
-    rate, correction1, correction2 = scalars.unbind()
-    norms = row_norms(grads)
-    gradient = joined(layout, grads) * clip_factors(norms, recipe.clip)[:, None]
-    m = first + (gradient - first) * (1 - recipe.beta1)
-    v = second * recipe.beta2 + gradient * gradient * (1 - recipe.beta2)
-    update = rate / correction1 * m / (v.sqrt() / correction2 + ADAM_EPS)
-    decays = torch.arange(layout.size, device=weights.device) < layout.num_decayed
-    weights.copy_(weights * torch.where(decays, 1 - rate * recipe.weight_decay, 1.0) - update)
-    first.copy_(m)
-    second.copy_(v)
-    return norms

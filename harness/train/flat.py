@@ -42,21 +42,22 @@ class Layout:
         return cls(names, tuple(shapes), tuple(starts[:-1]), starts[len(decayed)], starts[-1])
 
     def slices(self, vector: Tensor) -> dict[str, Tensor]:
-        """Views of a vector by the parameters' names."""
+        """Views (..., *shape) of a vector (..., size) by the parameters' names."""
         return {
-            name: vector[start : start + math.prod(shape)].view(shape)
+            name: vector[..., start : start + math.prod(shape)].view((*vector.shape[:-1], *shape))
             for name, start, shape in zip(self.names, self.starts, self.shapes, strict=True)
         }
 
     def join(self, tensors: Sequence[Tensor]) -> Tensor:
-        """A vector of tensors in the order of `names`, with zeros in the gaps."""
+        """A vector (..., size) of tensors (..., *shape) in the order of `names`, with zeros in the gaps."""
         pieces = []
         ends = (*self.starts[1:], self.size)
-        for tensor, start, end in zip(tensors, self.starts, ends, strict=True):
-            pieces.append(tensor.reshape(-1))
-            if gap := end - start - tensor.numel():
-                pieces.append(tensor.new_zeros(gap))
-        return torch.cat(pieces)
+        for tensor, shape, start, end in zip(tensors, self.shapes, self.starts, ends, strict=True):
+            rows = tensor.shape[: tensor.ndim - len(shape)]
+            pieces.append(tensor.reshape((*rows, math.prod(shape))))
+            if gap := end - start - math.prod(shape):
+                pieces.append(tensor.new_zeros((*rows, gap)))
+        return torch.cat(pieces, dim=-1)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from torch.func import functional_call, vmap
 
 from harness.model.transformer import Transformer
 from harness.spec.recipe import Recipe
-from harness.train.compiled import CLIP_EPS, Losses, plain_numbers
+from harness.train.adamw import clip_factors
+from harness.train.compiled import Losses, plain_numbers
 from harness.train.optimizer import make_optimizer
 from harness.train.schedule import learning_rate
 from variants.errors import UserError
@@ -170,11 +171,6 @@ def row_norms(grads: Sequence[Tensor]) -> Tensor:
     rows = len(grads[0])
     norms = torch.stack([torch.linalg.vector_norm(grad.reshape(rows, -1), dim=1) for grad in grads])  # (tensors, rows)
     return torch.linalg.vector_norm(norms, dim=0)
-
-
-def clip_factors(norms: Tensor, clip: float) -> Tensor:
-    """(rows,) what each row's gradients are multiplied with, as `clip_grad_norm_` does."""
-    return (clip / (norms + CLIP_EPS)).clamp(max=1.0)
 
 
 @contextlib.contextmanager

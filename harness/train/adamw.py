@@ -1,4 +1,4 @@
-"""Clipping and AdamW on flat vectors (harness/train/flat.py), in the operations of torch's own, for graphs to hold."""
+"""Clipping and AdamW of flat vectors (harness/train/flat.py), written out so that one graph can hold a whole step."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ def pays(x: Tensor, weight: Tensor) -> bool:
 
 def rms_norm(x: Float[Tensor, "... size"], weight: Float[Tensor, " size"], eps: float) -> Float[Tensor, "... size"]:
     """x / sqrt(mean(x^2) + eps) * weight over the last dimension, of a type in `EXACT`."""
-    return _RMSNorm.apply(x, weight, eps)  # pyright: ignore[reportReturnType]
+    return _RMSNorm.apply(x, weight, eps)
 
 
 class _RMSNorm(torch.autograd.Function):
@@ -50,7 +50,7 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
         x, weight, scale = ctx.saved_tensors
         size = len(weight)
         dx, dweight, _ = torch.ops.aten.native_layer_norm_backward(

@@ -96,7 +96,7 @@ def _ladder(folder: Path, store: Path | None) -> int:
 
 
 def _material(folder: Path, store: Path | None) -> Material:
-    """Left alone, once it is there, by searches for cycles: it has none, and they took a tenth of a large report.
+    """A study as it was read. Python's searches for cycles, a tenth of a large report, leave it alone: it has none.
 
     Args:
         store: that beside the folder where it is not given.

@@ -107,7 +107,7 @@ def compiled_function(
 def compile_graph(graph: fx.GraphModule, device: torch.device) -> StepFunction:
     """Compiled at its first call."""
     options = CPU_OPTIONS if device.type == "cpu" else None
-    return cast("StepFunction", torch.compile(graph, fullgraph=True, dynamic=False, options=options))  # pyright: ignore
+    return cast("StepFunction", torch.compile(graph, fullgraph=True, dynamic=False, options=options))
 
 
 def cannot_compile(device: torch.device) -> str | None:
@@ -123,7 +123,7 @@ def cannot_compile(device: torch.device) -> str | None:
     x = torch.ones(8, 8, device=device)
     try:
         with _torch_quiet():
-            made = torch.compile(probe, fullgraph=True, dynamic=False, options=options)(x)  # pyright: ignore
+            made = torch.compile(probe, fullgraph=True, dynamic=False, options=options)(x)
     except Exception as error:  # whatever is missing, a compiler reports it in its own way
         lines = [line for line in str(error).splitlines() if line.strip()]
         return f"torch.compile does not work here ({type(error).__name__}: {lines[0] if lines else 'no message'})"
@@ -199,7 +199,7 @@ def _step_of(losses: Losses, layout: Layout, buffer_names: list[str], recipe: Re
         known = {**parameters, **dict(zip(buffer_names, buffers, strict=True))}
         loss, total = functional_call(losses, known, (tokens, targets))
         grads = torch.autograd.grad(total, list(parameters.values()), allow_unused=True, materialize_grads=True)
-        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(grad) for grad in grads]))
+        norm = nn.utils.get_total_norm(grads, foreach=False)  # one by one, for the compiler to join
         adamw(layout, recipe, (weights, first, second), grads, norm, scalars)
         return loss.detach(), norm
 
